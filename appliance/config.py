@@ -1,0 +1,150 @@
+"""HOME, its folders, and the site's settings. Nothing here opens anything but ``config.toml``.
+
+    HOME/
+      config.toml      the site's settings; optional, every key has a default
+      current          -> releases/N, switched by the installer
+      releases/N/      release.json and the files of its components, read-only
+      blobs/ staging/ trust/ state.json lock    the installer's
+      data/            the box's own: log, keys, outbox, sockets; mode 0700
+"""
+
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from appliance.errors import ConfigError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineConfig:
+    """``[engine]``: how the model is run."""
+
+    context: int = 2048
+    """Tokens a question, its passages and its answer may use together; never more than the model was trained on."""
+    threads: int = 0
+    """0 means one a core."""
+    max_tokens: int = 256
+    """Tokens an answer may have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnowledgeConfig:
+    """``[knowledge]``: how many passages go into a prompt."""
+
+    passages: int = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SafetyConfig:
+    """``[safety]``: what is taken out before anything is stored."""
+
+    phone_regions: tuple[str, ...] = ("KE", "TZ", "UG")
+    """ISO 3166 regions whose national telephone number formats are recognised, besides the international one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncConfig:
+    """``[sync]``: when a serving box looks for its hub. The hub itself is known from the enrolment."""
+
+    every_s: int = 60
+    """Seconds between two tries while serving. 0 means only ``fieldpost sync run``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The site's settings."""
+
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    knowledge: KnowledgeConfig = field(default_factory=KnowledgeConfig)
+    safety: SafetyConfig = field(default_factory=SafetyConfig)
+    sync: SyncConfig = field(default_factory=SyncConfig)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Home:
+    """Where things lie on a box."""
+
+    root: Path
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def log(self) -> Path:
+        return self.data / "log.sqlite"
+
+    @property
+    def outbox(self) -> Path:
+        """Sealed batches that the hub has not acknowledged."""
+        return self.data / "outbox"
+
+    @property
+    def identity(self) -> Path:
+        """The box's own private key; made on first use, never copied to a stick."""
+        return self.data / "identity.json"
+
+    @property
+    def enrolment(self) -> Path:
+        """Which hub this box belongs to."""
+        return self.data / "enrolment.json"
+
+    @property
+    def current(self) -> Path:
+        return self.root / "current"
+
+    def prepare_data(self) -> None:
+        """Make ``data/`` and ``data/outbox/`` readable by the box's user only."""
+        self.data.mkdir(mode=0o700, exist_ok=True)
+        self.outbox.mkdir(mode=0o700, exist_ok=True)
+
+
+def load_config(home: Home) -> Config:
+    """Read ``HOME/config.toml``; a missing file means all defaults.
+
+    Raises:
+        ConfigError: the file is not TOML, or holds an unknown key or a value of the wrong kind or range.
+    """
+    path = home.root / "config.toml"
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Config()
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not readable as TOML: {error}.", todo="Mend that line.") from error
+    tables = {f.name: f.default_factory for f in fields(Config)}
+    _refuse_unknown(raw, set(tables), str(path))
+    return Config(**{name: _table(type(tables[name]()), raw.get(name, {}), f"{path} [{name}]") for name in tables})  # type: ignore[operator]
+
+
+def _table(kind: type[T], raw: Any, where: str) -> T:
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{where} is {type(raw).__name__}.", needed="A table is needed.")
+    known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
+    _refuse_unknown(raw, set(known), where)
+    default = kind()
+    values: dict[str, Any] = {}
+    for name, value in raw.items():
+        wanted = getattr(default, name)
+        if isinstance(wanted, tuple):
+            if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+                raise ConfigError(f"{where} {name} is {value!r}.", needed="A list of strings is needed.")
+            values[name] = tuple(value)
+        elif isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise ConfigError(f"{where} {name} is {value!r}.", needed="A whole number from 0 is needed.")
+        else:
+            values[name] = value
+    return kind(**values)
+
+
+def _refuse_unknown(raw: dict[str, Any], known: set[str], where: str) -> None:
+    unknown = sorted(set(raw) - known)
+    if unknown:
+        raise ConfigError(
+            f"{where} has unknown keys: {', '.join(unknown)}.",
+            needed=f"Known are: {', '.join(sorted(known))}.",
+            todo="Remove or correct them.",
+        )

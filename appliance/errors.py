@@ -1,0 +1,74 @@
+"""Every error the box raises on purpose, and how it speaks to the person in front of it.
+
+    FieldpostError
+    ├── ConfigError       a setting, or a HOME folder, is not usable
+    ├── ReleaseError      the installed release is missing or not what it says
+    ├── EngineError       the model cannot answer
+    │   ├── AdapterError  the adapter is unknown or does not belong to this model
+    │   └── PromptTooLong the question and its passages do not fit the model's context
+    ├── LanguageError     no translation between these languages, or the translator failed
+    ├── KnowledgeError    documents cannot be read or searched
+    ├── LogError          the log cannot be read, written or verified
+    ├── SyncError         nothing could be exchanged with the hub
+    │   ├── BatchRefused  a batch is not signed, not whole or not for us
+    │   └── ForkDetected  two histories under one box's name
+    └── HubError          the hub's own data or settings
+"""
+
+
+class FieldpostError(Exception):
+    """What was found, what was needed, what to do next: three short sentences a technician understands."""
+
+    def __init__(self, found: str, *, needed: str = "", todo: str = "") -> None:
+        self.found = found
+        self.needed = needed
+        self.todo = todo
+        super().__init__(" ".join(part for part in (found, needed, todo) if part))
+
+
+class ConfigError(FieldpostError):
+    """A setting, or a HOME folder, is not usable."""
+
+
+class ReleaseError(FieldpostError):
+    """The installed release is missing or not what it says."""
+
+
+class EngineError(FieldpostError):
+    """The model cannot answer."""
+
+
+class AdapterError(EngineError):
+    """The adapter is unknown or does not belong to this model."""
+
+
+class PromptTooLong(EngineError):
+    """The question and its passages do not fit the model's context."""
+
+
+class LanguageError(FieldpostError):
+    """No translation between these languages, or the translator failed."""
+
+
+class KnowledgeError(FieldpostError):
+    """Documents cannot be read or searched."""
+
+
+class LogError(FieldpostError):
+    """The log cannot be read, written or verified."""
+
+
+class SyncError(FieldpostError):
+    """Nothing could be exchanged with the hub."""
+
+
+class BatchRefused(SyncError):
+    """A batch is not signed, not whole or not for us."""
+
+
+class ForkDetected(SyncError):
+    """Two histories under one box's name."""
+
+
+class HubError(FieldpostError):
+    """The hub's own data or settings."""

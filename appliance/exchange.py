@@ -1,0 +1,91 @@
+"""The values that travel along one question's way: plain, frozen, parsed at the edge and trusted within."""
+
+import secrets
+from dataclasses import dataclass, field
+
+
+def new_id() -> str:
+    """A fresh exchange id: 128 random bits as 32 hex digits, so that it cannot be guessed by a neighbour."""
+    return secrets.token_hex(16)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a person asked, as they asked it. Not yet redacted: it must not be stored or logged as it is."""
+
+    text: str
+    lang: str
+    """The asker's language, as a BCP 47 primary tag such as ``sw``."""
+    adapter: str | None = None
+    id: str = field(default_factory=new_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """A piece of a document, small enough for a prompt, and exactly where it stands."""
+
+    id: str
+    """Unique within a release and stable for the same documents: ``field-guides/safe-water.md#3``."""
+    docpack: str
+    document: str
+    """Path of the document inside its docpack."""
+    title: str
+    heading: str
+    lang: str
+    text: str
+    start: int
+    end: int
+    """The passage is ``document_text[start:end]``, in characters."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Translation:
+    """A text and its translation, with what is doubtful about it."""
+
+    text: str
+    source: str
+    target: str
+    flags: tuple[str, ...] = ()
+    """``numbers-differ`` when the digits on both sides do not agree."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What one generation cost. Times in seconds."""
+
+    prompt_tokens: int
+    generated_tokens: int
+    first_token_s: float
+    total_s: float
+    finish: str
+    """``stop`` (the model ended), ``length`` (the limit) or ``cancelled``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of the way and the seconds it took."""
+
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """A question and its finished answer. ``working`` is the documents' language, in which the model was asked."""
+
+    id: str
+    lang: str
+    working_lang: str
+    question: str
+    question_working: str
+    answer: str
+    answer_working: str
+    passages: tuple[Passage, ...]
+    cited: tuple[int, ...]
+    """Numbers (from 1) of the passages that the answer cites."""
+    abstained: bool
+    model: str
+    adapter: str | None
+    usage: Usage
+    steps: tuple[Step, ...]
+    flags: tuple[str, ...]

@@ -1,0 +1,122 @@
+"""The installed release: which components it has and where their files lie. Reads ``release.json``, writes nothing.
+
+The installer wrote and verified it; the engine, the languages and the documents are found through it.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from appliance.config import Home
+from appliance.errors import ReleaseError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Component:
+    """One model, adapter, langpack, docpack or evalset of the release."""
+
+    kind: str
+    name: str
+    publisher: str
+    version: str
+    licence: str
+    manifest: str
+    """Digest of its OCI manifest, ``sha256:<hex>``: the component's identity."""
+    annotations: Mapping[str, str]
+    folder: Path
+    files: Mapping[str, str]
+    """Path inside ``folder`` to digest ``sha256:<hex>``."""
+
+    def only(self, suffix: str) -> Path:
+        """The one file that ends in ``suffix``.
+
+        Raises:
+            ReleaseError: there is none, or more than one.
+        """
+        found = [name for name in self.files if name.endswith(suffix)]
+        if len(found) != 1:
+            raise ReleaseError(f"{self.kind} {self.name} holds {len(found)} files ending in {suffix}.", needed="One.")
+        return self.folder / found[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """A bundle version as it lies on this box."""
+
+    number: int
+    bundle: str
+    version: str
+    title: str
+    languages: tuple[str, ...]
+    folder: Path
+    components: tuple[Component, ...]
+
+    def of(self, kind: str) -> tuple[Component, ...]:
+        """The components of one kind, in the recipe's order."""
+        return tuple(c for c in self.components if c.kind == kind)
+
+    @property
+    def model(self) -> Component:
+        """The model that answers: the first of the recipe.
+
+        Raises:
+            ReleaseError: the release has none.
+        """
+        models = self.of("model")
+        if not models:
+            raise ReleaseError("The installed bundle has no model.", todo="Install one that has.")
+        return models[0]
+
+    @property
+    def adapters(self) -> Mapping[str, Component]:
+        return {c.name: c for c in self.of("adapter")}
+
+
+def load_release(home: Home) -> Release:
+    """The release that ``HOME/current`` points to.
+
+    Raises:
+        ReleaseError: nothing is installed, or release.json is not one of ours.
+    """
+    folder = home.current.resolve()
+    path = folder / "release.json"
+    try:
+        raw = json.loads(path.read_bytes())
+        return _parse(raw, folder)
+    except FileNotFoundError as error:
+        raise ReleaseError(
+            f"Nothing is installed in {home.root}.",
+            needed="A release is needed.",
+            todo=f"Install one: python3 installer.pyz install --from STICK --home {home.root}",
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ReleaseError(f"{path} cannot be read: {error!r}.", todo="Install the stick again.") from error
+
+
+def _parse(raw: Mapping[str, Any], folder: Path) -> Release:
+    if raw["format"] != 1:
+        raise ValueError(f"release format {raw['format']}, needed 1")
+    return Release(
+        number=int(raw["number"]),
+        bundle=raw["bundle"],
+        version=raw["version"],
+        title=raw["title"],
+        languages=tuple(raw["languages"]),
+        folder=folder,
+        components=tuple(
+            Component(
+                kind=c["kind"],
+                name=c["name"],
+                publisher=c["publisher"],
+                version=c["version"],
+                licence=c["licence"],
+                manifest=c["manifest"],
+                annotations=dict(c["annotations"]),
+                folder=folder / c["folder"],
+                files={f["path"]: f["digest"] for f in c["files"]},
+            )
+            for c in raw["components"]
+        ),
+    )
