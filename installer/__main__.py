@@ -1,0 +1,7 @@
+"""``python3 installer.pyz``."""
+
+import sys
+
+from installer.cli import main
+
+sys.exit(main())

@@ -1,0 +1,137 @@
+"""``installer.pyz``: the words around ``install``. Speaks to a technician with a stick and no second chance."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from bundles.format.errors import BundleError
+from installer import __version__
+from installer.errors import NotConfirmed
+from installer.install import install
+from installer.releases import Releases
+
+EXAMPLES = """examples:
+  python3 installer.pyz install --from /media/usb --home /srv/fieldpost
+  python3 installer.pyz install --from /media/usb --home /srv/fieldpost --fingerprint SHA256:...
+  python3 installer.pyz status --home /srv/fieldpost
+"""
+CONFIRMED_BY = 8
+"""Characters of the fingerprint that a person types: enough to make them look at it."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 when it did what it says, 1 when it refused, 2 for a mistake in the command line."""
+    if sys.version_info < (3, 11):  # noqa: UP036 - the box's Python is whatever its Debian has
+        print(f"Error: This is Python {sys.version.split()[0]}. Python 3.11 or newer is needed.", file=sys.stderr)
+        return 1
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+        return code
+    except BundleError as error:
+        print(f"\nError: {error}", file=sys.stderr)
+    except OSError as error:
+        place = f" ({error.filename})" if error.filename else ""
+        print(
+            f"\nError: {error.strerror or error}{place}. What was copied is kept. Mend this and run the same again.",
+            file=sys.stderr,
+        )
+    except KeyboardInterrupt:
+        print("\nStopped. What was copied is kept; run the same again to go on.", file=sys.stderr)
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="installer.pyz",
+        description="Install a Fieldpost bundle from a stick. Needs only Python 3.11 or newer, and no network.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="install|status")
+    add = commands.add_parser(
+        "install",
+        help="install or update from a stick",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add.add_argument("--from", dest="stick", type=Path, required=True, help="the stick's folder")
+    add.add_argument("--home", type=Path, required=True, help="where to install")
+    add.add_argument("--fingerprint", help="the fingerprint on the paper from your organisation; else you are asked")
+    add.set_defaults(run=_install)
+    tell = commands.add_parser("status", help="tell what is installed", allow_abbrev=False)
+    tell.add_argument("--home", type=Path, required=True, help="where it was installed")
+    tell.add_argument("--json", action="store_true", help="one JSON object, for scripts")
+    tell.set_defaults(run=_status)
+    return parser
+
+
+def _install(options: argparse.Namespace) -> int:
+    if not options.stick.is_dir():
+        print(f"Error: {options.stick} is no folder. Name the folder where the stick is mounted.", file=sys.stderr)
+        return 1
+    show, finish = _bar()
+    done = install(options.stick, options.home, confirm=_confirm(options.fingerprint), progress=show)
+    finish()
+    state = "is now in use" if done.changed else "was in use already; nothing to do"
+    print(f"{done.bundle} {done.version} {state} (release {done.release} in {options.home}).")
+    return 0
+
+
+def _confirm(given: str | None) -> Callable[[str], None]:
+    def confirm(found: str) -> None:
+        print(f"This stick's fingerprint is\n\n    {found}\n")
+        if given is not None:
+            if given != found:
+                raise NotConfirmed(
+                    f"The stick has the fingerprint {found}.",
+                    needed=f"{given} was expected.",
+                    todo="Do not install this stick; ask your organisation.",
+                )
+            return
+        if not sys.stdin.isatty():
+            raise NotConfirmed(
+                f"Nobody is here to confirm the fingerprint {found}.",
+                needed="It must be the one that your organisation gave you.",
+                todo=f"If it is, add: --fingerprint {found}",
+            )
+        print("Compare it with the one that your organisation gave you on paper or by telephone.")
+        typed = input(f"If they are the same, type its last {CONFIRMED_BY} characters: ").strip()
+        if typed != found[-CONFIRMED_BY:]:
+            raise NotConfirmed("That is not the end of the fingerprint.", todo="Nothing was installed. Try again.")
+
+    return confirm
+
+
+def _status(options: argparse.Namespace) -> int:
+    if not (options.home / "current").exists():
+        print(f"Error: Nothing is installed in {options.home}.", file=sys.stderr)
+        return 1
+    releases = Releases(options.home)
+    number = releases.current or 0
+    facts = releases.describe(number)
+    state = releases.read_state()
+    if options.json:
+        told = {"release": number, "previous": state.previous, "root": state.root}
+        print(json.dumps({**told, "bundle": facts["bundle"], "version": facts["version"]}))
+    else:
+        print(f"{facts['bundle']} {facts['version']}, release {number}: {facts['title']}")
+        print(f"Trusts {state.root}")
+    return 0
+
+
+def _bar() -> tuple[Callable[[str, int, int], None], Callable[[], None]]:
+    """A line that grows, on a terminal only."""
+    if not sys.stderr.isatty():
+        return (lambda _what, _done, _total: None), (lambda: None)
+
+    def show(what: str, done: int, total: int) -> None:
+        part = done / total if total else 1.0
+        print(f"\r{what:<22} [{'#' * round(30 * part):<30}] {part:4.0%}", end="", file=sys.stderr, flush=True)
+
+    return show, lambda: print(file=sys.stderr)

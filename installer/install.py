@@ -1,0 +1,128 @@
+"""The central act: from a stick to the release in use. Run again after any interruption, it goes on or does nothing.
+
+    1 lock      one installer at a time
+    2 trust     which root: the one trusted already, or the stick's once a person confirmed its fingerprint
+    3 verify    every signature, on a copy of what is trusted
+    4 space     what is missing fits, with a reserve; before anything is copied
+    5 copy      each missing file: hashed while copied, synced, read back, hashed again
+    6 release   hard links in a new folder, synced, then named
+    7 commit    trust and the version floor
+    8 switch    ``current``, in one step
+
+Nothing from the stick is parsed before its signature held, and nothing from it is run at all.
+"""
+
+import fcntl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bundles.format.digest import root_fingerprint
+from bundles.format.layout import open_file
+from bundles.format.manifest import Descriptor
+from bundles.format.verify import VerifiedBundle, verify_bundle
+from installer.errors import HomeRefused, SourceDamaged
+from installer.preflight import check_home, check_space
+from installer.releases import Releases, State, release_facts
+from installer.store import Store
+
+Confirm = Callable[[str], None]
+"""Gets the stick's fingerprint at the first install; raises NotConfirmed unless it is the right one."""
+Progress = Callable[[str, int, int], None]
+"""Told what is being done, bytes done, and bytes in all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """What is in use now."""
+
+    release: int
+    bundle: str
+    version: str
+    changed: bool
+    """False when this very bundle was in use before."""
+
+
+def install(stick: Path, home: Path, *, confirm: Confirm, progress: Progress) -> Installed:
+    """Install the bundle on ``stick`` into ``home``.
+
+    Raises:
+        BundleError: one of its kinds; ``current`` is then as it was before.
+        OSError: stick or disk failed.
+    """
+    check_home(home, stick)
+    with _locked(home):  # 1
+        releases, store = Releases(home), Store(home)
+        state = releases.read_state()
+        root = _root(stick, releases, state, confirm)  # 2
+        draft = releases.draft_trust()
+        bundle = verify_bundle(stick, root=root, trust=draft / "metadata", floor=state.floor)  # 3
+        _copy(bundle, stick, home, store, progress)  # 4, 5
+        facts = release_facts(bundle)
+        number = releases.find(facts, store) or releases.make(facts, store)  # 6
+        changed = number != releases.current
+        releases.commit(draft, root, bundle)  # 7
+        releases.activate(number)  # 8
+        store.forget_parts()
+        return Installed(release=number, bundle=bundle.index.name, version=bundle.index.version, changed=changed)
+
+
+def _root(stick: Path, releases: Releases, state: State, confirm: Confirm) -> bytes:
+    """Step 2. The stick's root is only bytes here; it is parsed when it is the trusted one."""
+    with open_file(stick, "tuf/1.root.json") as file:
+        found = file.read(1 << 20)
+    fingerprint = root_fingerprint(found)
+    if not state.root:
+        confirm(fingerprint)
+        return found
+    if fingerprint != state.root:
+        raise HomeRefused(
+            f"tuf/1.root.json on this stick has the fingerprint {fingerprint}.",
+            needed=f"This box trusts {state.root} only.",
+            todo="Use a stick from the organisation that set up this box.",
+        )
+    return releases.trusted_root(state) or found  # the same bytes, or our own file was emptied
+
+
+def _copy(bundle: VerifiedBundle, stick: Path, home: Path, store: Store, progress: Progress) -> None:
+    """Steps 4 and 5."""
+    wanted = list({blob.digest: blob for blob in _blobs(bundle)}.values())
+    total = sum(blob.size for blob in wanted)
+    done = 0
+
+    def tell(what: str) -> Callable[[int], None]:
+        def step(size: int) -> None:
+            nonlocal done
+            done += size
+            progress(what, done, total)
+
+        return step
+
+    missing = store.missing(wanted, tell("Checking what is here"))
+    store.forget_parts({blob.digest for blob in missing})
+    check_space(home, sum(blob.size for blob in missing) - store.begun(missing))
+    refused = store.take_all(missing, stick, tell("Copying"))
+    if refused:
+        copied = len(missing) - len(refused)
+        raise SourceDamaged(
+            " ".join(error.found for error in refused),
+            needed=f"{len(refused)} of {len(missing)} files could not be taken; the other {copied} are kept.",
+            todo="Run this again with another stick of the same bundle: it fills in what is missing.",
+        )
+
+
+def _blobs(bundle: VerifiedBundle) -> Iterator[Descriptor]:
+    """The files that a release links to."""
+    for component in bundle.components:
+        yield from (layer.blob for layer in component.manifest.layers)
+
+
+@contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    with (home / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise HomeRefused(f"Another installer works on {home}.", todo="Wait until it has ended.") from error
+        yield

@@ -1,0 +1,57 @@
+"""What must hold before anything is written: the folder, its file system, and the space."""
+
+import os
+from pathlib import Path
+
+from installer.errors import HomeRefused, NoSpace
+
+RESERVE = 32 << 20
+"""Bytes left free for the box's own log and for release folders."""
+
+
+def check_home(home: Path, stick: Path) -> None:
+    """HOME can be made and written, is not on the stick, and its file system has links.
+
+    Raises:
+        HomeRefused: one of these does not hold.
+    """
+    if home.resolve().is_relative_to(stick.resolve()):
+        raise HomeRefused(f"{home} is on the stick.", needed="A folder on this box's own disk.", todo="Choose another.")
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        probe = home / ".probe"
+        linked = home / ".probe-link"
+        for path in (probe, linked):
+            path.unlink(missing_ok=True)
+        probe.touch()
+        linked.hardlink_to(probe)
+        linked.unlink()
+        linked.symlink_to(probe.name)
+    except (NotADirectoryError, FileExistsError) as error:
+        raise HomeRefused(f"{home} is no folder.", todo="Choose another.") from error
+    except PermissionError as error:
+        raise HomeRefused(
+            f"You may not write into {home}.", todo="Run this with sudo, or choose another folder."
+        ) from error
+    except OSError as error:
+        raise HomeRefused(
+            f"{home} cannot be used: {error.strerror}.",
+            needed="A file system with links, such as ext4, is needed; FAT and exFAT have none.",
+            todo="Choose a folder on the box's own disk.",
+        ) from error
+    finally:
+        for name in (".probe", ".probe-link"):
+            (home / name).unlink(missing_ok=True)
+
+
+def check_space(home: Path, needed: int) -> None:
+    """Raise NoSpace unless ``needed`` bytes and a reserve are free."""
+    disk = os.statvfs(home)
+    free = disk.f_bavail * disk.f_frsize
+    if needed + RESERVE > free:
+        mib = 1 << 20
+        raise NoSpace(
+            f"{free / mib:.0f} MiB are free at {home}.",
+            needed=f"{(needed + RESERVE) / mib:.0f} MiB are needed.",
+            todo="Free some space or use a larger disk, then run this again. Nothing was changed.",
+        )

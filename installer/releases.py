@@ -1,0 +1,187 @@
+"""Releases and the box's memory of what it trusts: ``releases/N``, ``current``, ``trust`` and ``state.json``.
+
+A release is hard links into the blob store and a ``release.json``; the appliance reads nothing else. ``state.json``
+keeps the root's fingerprint and the version floor apart from TUF's own files, which a power cut can empty.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bundles.format.digest import root_fingerprint
+from bundles.format.verify import VerifiedBundle, Versions, copy_trust, versions_from
+from installer.disk import switch, sync_folder, sync_tree, write_json
+from installer.errors import HomeRefused
+from installer.store import Store
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """What this box trusts. Empty before the first install."""
+
+    root: str = ""
+    """Fingerprint of the trusted 1.root.json."""
+    floor: Versions = field(default_factory=Versions)
+    previous: int | None = None
+    """The release before the current one."""
+
+
+class Releases:
+    """The releases of one HOME."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._folder = home / "releases"
+        self._folder.mkdir(exist_ok=True)
+
+    @property
+    def current(self) -> int | None:
+        """Number of the release in use."""
+        try:
+            return int((self._home / "current").readlink().name)
+        except FileNotFoundError:
+            return None
+
+    def describe(self, number: int) -> dict[str, Any]:
+        """The release's release.json."""
+        raw: dict[str, Any] = json.loads((self._folder / str(number) / "release.json").read_bytes())
+        return raw
+
+    def find(self, facts: Mapping[str, Any], store: Store) -> int | None:
+        """The release that already is what ``facts`` describe, number aside, and links to the store's whole blobs."""
+        for folder in self._folder.iterdir():
+            if folder.name.isdigit():
+                found = self.describe(int(folder.name))
+                if {**found, "number": 0} == {**facts, "number": 0} and _is_linked(folder, found, store):
+                    return int(folder.name)
+        return None
+
+    def make(self, facts: Mapping[str, Any], store: Store) -> int:
+        """Make a new release of blobs that are all in the store; not yet in use."""
+        for leftover in self._folder.glob("*.tmp"):
+            shutil.rmtree(leftover)
+        number = max((int(p.name) for p in self._folder.iterdir() if p.name.isdigit()), default=0) + 1
+        draft = self._folder / f"{number}.tmp"
+        draft.mkdir()
+        for component in facts["components"]:
+            for file in component["files"]:
+                path = draft / component["folder"] / file["path"]
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.hardlink_to(store.path(file["digest"]))
+        write_json(draft / "release.json", {**facts, "number": number})
+        sync_tree(draft)
+        draft.rename(self._folder / str(number))
+        sync_folder(self._folder)
+        return number
+
+    def activate(self, number: int) -> None:
+        """Put a release in use, in one step."""
+        switch(self._home / "current", f"releases/{number}")
+
+    def read_state(self) -> State:
+        """What this box trusts.
+
+        Raises:
+            HomeRefused: the file is there and cannot be read. Starting anew would trust whatever stick comes next.
+        """
+        path = self._home / "state.json"
+        try:
+            raw = json.loads(path.read_bytes())
+            if raw["format"] != FORMAT or not isinstance(raw["root"], str):
+                raise ValueError(f"format {raw['format']}")
+            return State(root=raw["root"], floor=versions_from(raw["floor"]), previous=raw["previous"])
+        except FileNotFoundError:
+            if (self._home / "trust").exists() or self.current is not None:
+                raise HomeRefused(
+                    f"{path} is missing though something is installed.",
+                    needed="It says whom this box trusts.",
+                    todo="Restore it from a backup, or install into an empty folder.",
+                ) from None
+            return State()
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise HomeRefused(
+                f"{path} cannot be read: {error!r}.",
+                needed="It says whom this box trusts.",
+                todo="Restore it from a backup, or install into an empty folder.",
+            ) from error
+
+    def trusted_root(self, state: State) -> bytes | None:
+        """The trusted 1.root.json if its file is whole; ``state.root`` says which it must be."""
+        try:
+            root = (self._home / "trust" / "1.root.json").read_bytes()
+        except FileNotFoundError:
+            return None
+        return root if root_fingerprint(root) == state.root else None
+
+    def draft_trust(self) -> Path:
+        """A copy of the trusted metadata to verify against; the original is not touched."""
+        folder = self._home / "trusts"
+        folder.mkdir(exist_ok=True)
+        draft = folder / "draft"
+        shutil.rmtree(draft, ignore_errors=True)
+        copy_trust(self._home / "trust" / "metadata", draft / "metadata")
+        return draft
+
+    def commit(self, draft: Path, root: bytes, bundle: VerifiedBundle) -> None:
+        """From now on trust what the draft trusts, and nothing older."""
+        (draft / "1.root.json").write_bytes(root)
+        sync_tree(draft)
+        old = self._home / "trust"
+        number = int(old.readlink().name) + 1 if old.is_symlink() else 1
+        named = draft.with_name(str(number))
+        shutil.rmtree(named, ignore_errors=True)
+        draft.rename(named)
+        sync_folder(named.parent)
+        # The floor first: should the power fail between the two, the older metadata stands above no floor of its own.
+        state = State(root=bundle.fingerprint, floor=bundle.versions, previous=self.current)
+        write_json(self._home / "state.json", {"format": FORMAT, **asdict(state)})
+        switch(old, f"trusts/{number}")
+        for folder in named.parent.iterdir():
+            if folder.name != named.name:
+                shutil.rmtree(folder)
+
+
+def _is_linked(folder: Path, facts: Mapping[str, Any], store: Store) -> bool:
+    """False when a blob was replaced since: the release still holds the old, rotten one."""
+    try:
+        return all(
+            (folder / component["folder"] / file["path"]).samefile(store.path(file["digest"]))
+            for component in facts["components"]
+            for file in component["files"]
+        )
+    except FileNotFoundError:
+        return False
+
+
+def release_facts(bundle: VerifiedBundle) -> dict[str, Any]:
+    """What release.json says about a bundle; its shape is a contract with the appliance."""
+    return {
+        "format": FORMAT,
+        "number": 0,
+        "bundle": bundle.index.name,
+        "version": bundle.index.version,
+        "title": bundle.index.title,
+        "languages": list(bundle.index.languages),
+        "components": [
+            {
+                "kind": component.manifest.kind,
+                "name": component.manifest.name,
+                "publisher": component.manifest.publisher,
+                "version": component.manifest.version,
+                "licence": component.manifest.licence,
+                "manifest": component.digest,
+                "annotations": dict(component.manifest.annotations),
+                "folder": component.manifest.folder,
+                "files": [
+                    {"path": layer.path, "digest": layer.blob.digest, "size": layer.blob.size}
+                    for layer in component.manifest.layers
+                ],
+            }
+            for component in bundle.components
+        ],
+    }
