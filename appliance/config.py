@@ -1,11 +1,11 @@
 """HOME, its folders, and the site's settings. Nothing here opens anything but ``config.toml``.
 
-    HOME/
-      config.toml      the site's settings; optional, every key has a default
-      current          -> releases/N, switched by the installer
-      releases/N/      release.json and the files of its components, read-only
-      blobs/ staging/ trust/ state.json lock    the installer's
-      data/            the box's own: log, keys, outbox, sockets; mode 0700
+HOME/
+  config.toml      the site's settings; optional, every key has a default
+  current          -> releases/N, switched by the installer
+  releases/N/      release.json and the files of its components, read-only
+  blobs/ staging/ trust/ state.json lock    the installer's
+  data/            the box's own: log, keys, outbox, sockets; mode 0700
 """
 
 import tomllib

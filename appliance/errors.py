@@ -1,18 +1,18 @@
 """Every error the box raises on purpose, and how it speaks to the person in front of it.
 
-    FieldpostError
-    ├── ConfigError       a setting, or a HOME folder, is not usable
-    ├── ReleaseError      the installed release is missing or not what it says
-    ├── EngineError       the model cannot answer
-    │   ├── AdapterError  the adapter is unknown or does not belong to this model
-    │   └── PromptTooLong the question and its passages do not fit the model's context
-    ├── LanguageError     no translation between these languages, or the translator failed
-    ├── KnowledgeError    documents cannot be read or searched
-    ├── LogError          the log cannot be read, written or verified
-    ├── SyncError         nothing could be exchanged with the hub
-    │   ├── BatchRefused  a batch is not signed, not whole or not for us
-    │   └── ForkDetected  two histories under one box's name
-    └── HubError          the hub's own data or settings
+FieldpostError
+├── ConfigError       a setting, or a HOME folder, is not usable
+├── ReleaseError      the installed release is missing or not what it says
+├── EngineError       the model cannot answer
+│   ├── AdapterError  the adapter is unknown or does not belong to this model
+│   └── PromptTooLong the question and its passages do not fit the model's context
+├── LanguageError     no translation between these languages, or the translator failed
+├── KnowledgeError    documents cannot be read or searched
+├── LogError          the log cannot be read, written or verified
+├── SyncError         nothing could be exchanged with the hub
+│   ├── BatchRefused  a batch is not signed, not whole or not for us
+│   └── ForkDetected  two histories under one box's name
+└── HubError          the hub's own data or settings
 """
 
 
