@@ -1,0 +1,1 @@
+"""The room of the documents: read, cut into passages, indexed, and found again by their words."""

@@ -1,0 +1,123 @@
+"""A document as passages: pieces small enough for a prompt, each exactly a span of the document. Pure.
+
+A passage is one section's text. A longer section is cut between paragraphs and table rows, then between sentences,
+and only then between words. Storing and finding passages is left to ``index`` and ``retrieve``.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from appliance.exchange import Passage
+from appliance.knowledge.ingest import Document, headings
+
+LIMIT = 600
+"""Characters a passage may have: about 150 tokens of English, so that three leave a small model room to answer."""
+
+NOT_PROSE = frozenset({"sources", "references", "vyanzo", "marejeo"})
+"""Headings of sections that hold nothing to answer from, nor do the sections below them."""
+
+# Where a text may be cut, best first: between blocks, lines (rows of a table, items), sentences, words.
+_BORDERS = (
+    re.compile(r"\n[ \t]*(?=\n)"),
+    re.compile(r"\n"),
+    re.compile("(?<=[.?!\u061f\u06d4\u0964\u1362])[\"'\u201d\u2019»)\\]]*\\s+|(?<=[\u3002\uff01\uff1f])"),
+    re.compile(r"\s+"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Section:
+    heading: str
+    start: int
+    end: int
+
+
+def passages(document: Document, *, docpack: str, limit: int = LIMIT) -> list[Passage]:
+    """The document's passages in order, none longer than ``limit`` characters.
+
+    Every word under a heading that is prose is in exactly one passage, and ``passage.text`` is
+    ``document.text[passage.start : passage.end]``.
+    """
+    found: list[Passage] = []
+    for section in _sections(document):
+        for start, end in _cut(document.text, section.start, section.end, limit):
+            found.append(
+                Passage(
+                    id=f"{docpack}/{document.path}#{len(found) + 1}",
+                    docpack=docpack,
+                    document=document.path,
+                    title=document.title,
+                    heading=section.heading,
+                    lang=document.lang,
+                    text=document.text[start:end],
+                    start=start,
+                    end=end,
+                )
+            )
+    return found
+
+
+def _sections(document: Document) -> Iterator[_Section]:
+    text = document.text
+    marks = headings(text) if document.markdown else []
+    borders = [*(mark.start for mark in marks), len(text)]
+    yield _Section(heading="", start=0, end=borders[0])
+    path: dict[int, str] = {}
+    title_seen = False
+    for mark, end in zip(marks, borders[1:], strict=True):
+        path = {level: words for level, words in path.items() if level < mark.level}
+        if mark.level == 1 and not title_seen and mark.text == document.title:
+            title_seen = True  # it is in every passage's title already
+        else:
+            path[mark.level] = mark.text
+        if any(words.casefold().rstrip(":") in NOT_PROSE for words in path.values()):
+            continue
+        heading = " > ".join(words for _, words in sorted(path.items()) if words)
+        yield _Section(heading=heading, start=mark.end, end=end)
+
+
+def _cut(
+    text: str, start: int, end: int, limit: int, borders: tuple[re.Pattern[str], ...] = _BORDERS
+) -> Iterator[tuple[int, int]]:
+    """Spans of at most ``limit`` characters that cover all but white space between ``start`` and ``end``."""
+    start, end = _trim(text, start, end)
+    if start == end:
+        return
+    if end - start <= limit:
+        yield start, end
+        return
+    if not borders:  # one word longer than a passage
+        for at in range(start, end, limit):
+            yield from _cut(text, at, min(at + limit, end), limit)
+        return
+    packed = start
+    for piece_start, piece_end in _pieces(text, start, end, borders[0]):
+        if piece_end - packed <= limit:
+            continue
+        if packed < piece_start:
+            yield from _cut(text, packed, piece_start, limit, borders[1:])
+        packed = piece_start
+        if piece_end - piece_start > limit:
+            yield from _cut(text, piece_start, piece_end, limit, borders[1:])
+            packed = piece_end
+    yield from _cut(text, packed, end, limit, borders[1:])
+
+
+def _pieces(text: str, start: int, end: int, border: re.Pattern[str]) -> Iterator[tuple[int, int]]:
+    """The parts between borders, without trailing white space."""
+    at = start
+    for match in border.finditer(text, start, end):
+        if match.end() > at:
+            yield at, _trim(text, at, match.end())[1]
+            at = match.end()
+    if at < end:
+        yield at, end
+
+
+def _trim(text: str, start: int, end: int) -> tuple[int, int]:
+    while start < end and text[start].isspace():
+        start += 1
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    return start, end

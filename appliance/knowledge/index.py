@@ -1,0 +1,97 @@
+"""The search index of a docpack: one SQLite file with its documents, passages and FTS5's word lists.
+
+Built at bundling time by ``fieldpost index`` and never changed on a box. The same documents give the same bytes, so
+that anyone can build a bundle again and compare. Searching is left to ``retrieve``.
+"""
+
+import contextlib
+import os
+import sqlite3
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from appliance.errors import KnowledgeError
+from appliance.exchange import Passage
+from appliance.knowledge.chunk import passages
+from appliance.knowledge.ingest import Document, read_document
+from appliance.knowledge.words import tokenizer
+
+APPLICATION_ID = 0x46706978  # "Fpix"
+FORMAT = 1
+"""SQLite's ``user_version`` of the file."""
+
+
+def build_index(files: Sequence[Path], *, docpack: str, language: str, out: Path) -> int:
+    """Read documents and write their index. An older file at ``out`` is replaced, whole or not at all.
+
+    Args:
+        files: Markdown or text files; a document is called by its file name.
+        docpack: the docpack's name, part of every passage's id.
+        language: the documents' language, as a BCP 47 primary tag.
+
+    Returns:
+        The number of passages.
+
+    Raises:
+        KnowledgeError: a file cannot be read, two have one name, or there is nothing to index.
+    """
+    documents = [read_document(file, name=file.name, lang=language) for file in sorted(files, key=lambda f: f.name)]
+    names = [document.path for document in documents]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise KnowledgeError(f"Two documents are called {twice[0]}.", todo="Rename one of them.")
+    found = [passage for document in documents for passage in passages(document, docpack=docpack)]
+    if not found:
+        raise KnowledgeError(
+            f"There is no text to index in {', '.join(names) or 'no files at all'}.",
+            needed="At least one document with a paragraph is needed.",
+        )
+    try:
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=".index-") as folder:
+            made = Path(folder) / "index.sqlite"
+            _write(made, documents, found, docpack=docpack, language=language)
+            made.chmod(0o644)
+            made.replace(out)
+    except OSError as error:
+        raise KnowledgeError(f"{out} cannot be written: {error.strerror}.", todo="Choose another place.") from error
+    return len(found)
+
+
+def _write(path: Path, documents: list[Document], found: list[Passage], *, docpack: str, language: str) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        db = Database(connection)
+        # Fixed, because SQLite's defaults differ from build to build and the bytes must not.
+        db.execute("PRAGMA page_size = 4096")
+        db.execute("PRAGMA auto_vacuum = 0")
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        db.execute(f"PRAGMA user_version = {FORMAT}")
+        db.table("docpack").insert({"name": docpack, "lang": language}, pk="name")
+        db.table("document").insert_all(
+            ({"path": d.path, "title": d.title, "lang": d.lang, "text": d.text} for d in documents), pk="path"
+        )
+        # Number, id and span of each passage; its words lie once more in title, heading and text for FTS5 to read.
+        db.table("passage").insert_all(
+            (
+                {
+                    "number": number,
+                    "id": p.id,
+                    "document": p.document,
+                    "start": p.start,
+                    "end": p.end,
+                    "title": p.title,
+                    "heading": p.heading,
+                    "text": p.text,
+                }
+                for number, p in enumerate(found, start=1)
+            ),
+            pk="number",
+        )
+        db.table("passage").create_index(["id"], unique=True)
+        db.table("passage").enable_fts(["title", "heading", "text"], tokenize=tokenizer(language))
+        db.table("passage").optimize()
+        connection.commit()
+        db.vacuum()
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
