@@ -1,0 +1,98 @@
+"""A box, put together from its HOME: every room opened and handed to the pipeline.
+
+Which rooms exist and what each needs is known here and nowhere else.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.config import Config, Home, load_config
+from appliance.engine.client import WorkerEngine
+from appliance.errors import AdapterError, LanguageError
+from appliance.knowledge.retrieve import Retriever
+from appliance.language.translate import Translator
+from appliance.log.store import Log
+from appliance.pipeline import Pipeline
+from appliance.release import Release, load_release
+from appliance.sync.identity import load_or_make_identity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Box:
+    """An open box."""
+
+    home: Home
+    config: Config
+    release: Release
+    pipeline: Pipeline
+    retriever: Retriever
+    log: Log
+
+    def check(self, *, lang: str, adapter: str | None) -> None:
+        """Refuse what this box cannot do before a question waits for it.
+
+        Raises:
+            LanguageError: the site does not have this language.
+            AdapterError: the release has no such adapter.
+        """
+        if lang not in self.release.languages:
+            raise LanguageError(
+                f"This box does not have the language {lang!r}.",
+                needed=f"It has: {', '.join(self.release.languages)}.",
+                todo="Choose one of these.",
+            )
+        if adapter is not None and adapter not in self.release.adapters:
+            raise AdapterError(
+                f"This box has no adapter {adapter!r}.",
+                needed=f"It has: {', '.join(self.release.adapters) or 'none'}.",
+                todo="Choose one of these, or none.",
+            )
+
+    def offered(self, lang: str) -> str:
+        """``lang`` if the site has it, else the site's first language."""
+        return lang if lang in self.release.languages else self.release.languages[0]
+
+
+@contextmanager
+def open_box(home: Home) -> Iterator[Box]:
+    """Open the release in ``home`` with its engine, translator, documents and log; close them in the end.
+
+    Raises:
+        ReleaseError: nothing is installed.
+        ConfigError: the settings cannot be used.
+        EngineError: the model does not load.
+    """
+    config = load_config(home)
+    release = load_release(home)
+    home.prepare_data()
+    with ExitStack() as opened:
+        identity = load_or_make_identity(home)
+        log = opened.enter_context(Log.open(home.log, identity.box))
+        retriever = opened.enter_context(Retriever([c.only("index.sqlite") for c in release.of("docpack")]))
+        translator = opened.enter_context(Translator(_packs(release)))
+        engine = opened.enter_context(
+            WorkerEngine(
+                release.model.only(".gguf"),
+                adapters={name: component.only(".gguf") for name, component in release.adapters.items()},
+                context=config.engine.context,
+                threads=config.engine.threads,
+            )
+        )
+        docpacks = release.of("docpack")
+        working = docpacks[0].annotations["org.fieldpost.language"] if docpacks else release.languages[0]
+        pipeline = Pipeline(
+            engine=engine, finder=retriever, translator=translator, log=log, config=config, working_lang=working
+        )
+        yield Box(home=home, config=config, release=release, pipeline=pipeline, retriever=retriever, log=log)
+
+
+def _packs(release: Release) -> dict[tuple[str, str], Path]:
+    """Where each unpacked Argos package lies, by (source, target): ``argos/en_sw/`` in its langpack."""
+    packs = {}
+    for component in release.of("langpack"):
+        for pair in component.annotations["org.fieldpost.pairs"].split(","):
+            source, target = pair.split(">")
+            packs[source, target] = component.folder / "argos" / f"{source}_{target}"
+    return packs

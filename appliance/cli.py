@@ -1,0 +1,301 @@
+"""``fieldpost``, the box's command: serve, ask, status, index, log, sync.
+
+Reads arguments, opens the box and prints; what is done is decided elsewhere. Heavy rooms are imported by the command
+that needs them, so that ``status`` answers at once on a slow box.
+"""
+
+import json
+import sys
+import threading
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from appliance.config import Home, load_config
+from appliance.errors import FieldpostError
+from appliance.exchange import Exchange
+
+
+class Speaks(click.Group):
+    """A group whose commands end in three short sentences on standard error, never in a traceback, when refused."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except FieldpostError as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(1)
+
+
+_home = click.option(
+    "--home",
+    envvar="FIELDPOST_HOME",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where the bundle was installed. The variable FIELDPOST_HOME works too.",
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
+
+
+@click.group(cls=Speaks)
+@click.version_option(package_name="fieldpost")
+def main() -> None:
+    """Fieldpost, the AI box for places without internet.
+
+    \b
+    Start the page:      fieldpost serve --home /srv/fieldpost
+    Ask from here:       fieldpost ask "Nichemshe maji kwa muda gani?" --lang sw --home /srv/fieldpost
+    How is the box?      fieldpost status --home /srv/fieldpost
+    Send the log home:   fieldpost sync run --home /srv/fieldpost
+    """
+
+
+@main.command()
+@_home
+@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets phones on the Wi-Fi in.")
+@click.option("--port", default=7860, show_default=True, type=click.IntRange(1, 65535))
+def serve(home: Path, host: str, port: int) -> None:
+    """Serve the page until Ctrl-C or SIGTERM.
+
+    \b
+    Only this machine:   fieldpost serve --home /srv/fieldpost
+    Phones too:          fieldpost serve --home /srv/fieldpost --host 0.0.0.0
+    With --host other than this machine, the page asks for the access code that this command prints.
+    """
+    from appliance.box import open_box
+    from appliance.sync.background import Background
+    from appliance.web.app import create_app, door_for
+    from appliance.web.app import serve as serve_app
+
+    place = Home(root=home)
+    with open_box(place) as box:
+        door = door_for(box, host)
+        ready = threading.Event()
+
+        def announce() -> None:
+            ready.wait()
+            shown = f"[{host}]" if ":" in host else host
+            click.echo(f"Fieldpost is at http://{shown}:{port}  (bundle {box.release.bundle} {box.release.version})")
+            if door:
+                click.echo(f"Access code: {door[1][:4]} {door[1][4:]}")
+
+        threading.Thread(target=announce, daemon=True).start()
+        with Background(place, every_s=box.config.sync.every_s):
+            serve_app(create_app(box, door=door[0] if door else None), host=host, port=port, ready=ready)
+
+
+@main.command()
+@click.argument("text")
+@_home
+@click.option("--lang", help="Your language, such as sw. Default: the bundle's first.")
+@click.option("--adapter", help="Answer through this adapter of the bundle.")
+@_json
+def ask(text: str, home: Path, lang: str | None, adapter: str | None, as_json: bool) -> None:
+    """Ask one question and print the answer with its sources.
+
+    \b
+    fieldpost ask "How long should I boil water?" --home /srv/fieldpost
+    fieldpost ask "Nichemshe maji kwa muda gani?" --lang sw --adapter steps --home /srv/fieldpost
+    """
+    from appliance.box import open_box
+    from appliance.exchange import Question
+    from appliance.pipeline import Finished, Said
+
+    with open_box(Home(root=home)) as box:
+        lang = lang or box.release.languages[0]
+        box.check(lang=lang, adapter=adapter)
+        shown = 0
+        for event in box.pipeline.ask(Question(text=text, lang=lang, adapter=adapter)):
+            if isinstance(event, Said) and not as_json:
+                click.echo(event.answer[shown:], nl=False)
+                shown = len(event.answer)
+            if isinstance(event, Finished):
+                if as_json:
+                    click.echo(json.dumps(asdict(event.exchange), ensure_ascii=False))
+                else:
+                    click.echo(event.exchange.answer[shown:])
+                    _print_sources(event.exchange)
+
+
+@main.command()
+@_home
+@_json
+def status(home: Path, as_json: bool) -> None:
+    """Tell what is installed, what waits for the hub, and how the machine is doing.
+
+    \b
+    fieldpost status --home /srv/fieldpost
+    """
+    from appliance.log.store import Log
+    from appliance.metrics import look
+    from appliance.release import load_release
+    from appliance.sync.client import sync_state
+
+    place = Home(root=home)
+    release = load_release(place)
+    records = Log.count(place.log) if place.log.exists() else 0
+    sync = sync_state(place)
+    machine = look(home)
+    if as_json:
+        facts = {
+            "bundle": release.bundle,
+            "version": release.version,
+            "release": release.number,
+            "languages": release.languages,
+            "components": [f"{c.kind} {c.name} {c.version}" for c in release.components],
+            "records": records,
+            "sync": asdict(sync),
+            "machine": asdict(machine),
+        }
+        click.echo(json.dumps(facts, ensure_ascii=False, default=str))
+        return
+    gib = 1 << 30
+    click.echo(f"Bundle      {release.bundle} {release.version} (release {release.number}): {release.title}")
+    click.echo(f"Languages   {', '.join(release.languages)}")
+    for component in release.components:
+        click.echo(f"  {component.kind:<9} {component.name} {component.version}, {component.licence}")
+    click.echo(f"Log         {records} records, {sync.pending} not yet at the hub")
+    click.echo(f"Hub         {sync.hub or 'none: enrol with fieldpost sync enrol TOKEN'}")
+    click.echo(f"Last sync   {sync.last_contact or 'never'}")
+    click.echo(f"Memory      {machine.memory_available / gib:.1f} of {machine.memory_total / gib:.1f} GiB free")
+    click.echo(f"Disk        {machine.disk_free / gib:.1f} of {machine.disk_total / gib:.1f} GiB free")
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--docpack", required=True, help="Name of the docpack; part of every passage's id.")
+@click.option("--language", required=True, help="Language of the documents, such as en.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The index to write, an SQLite file.")
+def index(files: tuple[Path, ...], docpack: str, language: str, out: Path) -> None:
+    """Index documents for search. The bundler calls this; the same files give the same bytes.
+
+    \b
+    fieldpost index guides/*.md --docpack field-guides --language en --out index.sqlite
+    """
+    from appliance.knowledge.index import build_index
+
+    build_index(files, docpack=docpack, language=language, out=out)
+
+
+@main.group(cls=Speaks)
+def log() -> None:
+    """The record of every exchange, redacted and chained."""
+
+
+@log.command()
+@_home
+@_json
+def verify(home: Path, as_json: bool) -> None:
+    """Recompute every hash of the log; exit 1 and name the first bad record if one was changed.
+
+    \b
+    fieldpost log verify --home /srv/fieldpost
+    """
+    from appliance.log.store import Log
+    from appliance.sync.identity import load_or_make_identity
+
+    place = Home(root=home)
+    place.prepare_data()
+    with Log.open(place.log, load_or_make_identity(place).box) as opened:
+        report = opened.verify()
+    if as_json:
+        click.echo(json.dumps(asdict(report)))
+    else:
+        for stream, number in report.records.items():
+            click.echo(f"{stream:<9} {number} records")
+        click.echo(f"The log is whole: {sum(report.records.values())} records." if report.ok else report.problem)
+    if not report.ok:
+        sys.exit(1)
+
+
+@main.group(cls=Speaks)
+def sync() -> None:
+    """Bring the log to the hub, over a link or on a stick."""
+
+
+@sync.command()
+@click.argument("token")
+@_home
+def enrol(token: str, home: Path) -> None:
+    """Join the hub that issued TOKEN. The box makes its own key; the token works once.
+
+    \b
+    On the hub:   fieldpost-hub enrol --data /srv/hub --name "Kisumu clinic" --url https://hub.example.org
+    On the box:   fieldpost sync enrol TOKEN --home /srv/fieldpost
+    """
+    from appliance.sync import enrol as enrolment
+
+    place = Home(root=home)
+    place.prepare_data()
+    hub = enrolment.enrol(place, token)
+    click.echo(f"This box belongs to the hub {hub.url or '(stick only)'} now. It says so at the next contact.")
+
+
+@sync.command("run")
+@_home
+@_json
+def run_sync(home: Path, as_json: bool) -> None:
+    """Send everything that waits to the hub over the network, now.
+
+    \b
+    fieldpost sync run --home /srv/fieldpost
+    """
+    from appliance.sync.client import sync_over_http
+
+    place = Home(root=home)
+    _print_report(asdict(sync_over_http(place, load_config(place))), as_json)
+
+
+@sync.command("export")
+@_home
+@click.option("--stick", required=True, type=click.Path(path_type=Path, exists=True, file_okay=False))
+@_json
+def export_stick(home: Path, stick: Path, as_json: bool) -> None:
+    """Write everything that the hub has not acknowledged onto a stick, sealed for the hub only.
+
+    \b
+    fieldpost sync export --stick /media/usb --home /srv/fieldpost
+    """
+    from appliance.sync.client import export_to_stick
+
+    _print_report(asdict(export_to_stick(Home(root=home), stick)), as_json)
+
+
+@sync.command("import")
+@_home
+@click.option("--stick", required=True, type=click.Path(path_type=Path, exists=True, file_okay=False))
+@_json
+def import_stick(home: Path, stick: Path, as_json: bool) -> None:
+    """Take the hub's receipts from a stick that came back.
+
+    \b
+    fieldpost sync import --stick /media/usb --home /srv/fieldpost
+    """
+    from appliance.sync.client import import_from_stick
+
+    _print_report(asdict(import_from_stick(Home(root=home), stick)), as_json)
+
+
+def _print_report(report: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(report, ensure_ascii=False, default=str))
+        return
+    for name, value in report.items():
+        click.echo(f"{name.replace('_', ' '):<22} {value}")
+
+
+def _print_sources(exchange: Exchange) -> None:
+    if exchange.lang != exchange.working_lang:
+        click.echo(f"\nUnderstood as: {exchange.question_working}\nOriginal: {exchange.answer_working}")
+    for number in exchange.cited:
+        passage = exchange.passages[number - 1]
+        click.echo(f"[{number}] {passage.title} > {passage.heading} ({passage.document}, characters {passage.start}"
+                   f"-{passage.end})")  # fmt: skip
+    for flag in exchange.flags:
+        click.echo(f"Note: {flag.replace('-', ' ')}.", err=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""How the machine is doing: memory, disk, load. The sole importer of psutil."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """One look at the machine; sizes in bytes."""
+
+    cores: int
+    memory_total: int
+    memory_available: int
+    disk_total: int
+    disk_free: int
+    load_1min: float
+
+
+def look(folder: Path) -> Machine:
+    """The machine now, and the disk that holds ``folder``."""
+    memory = psutil.virtual_memory()
+    disk = psutil.disk_usage(str(folder))
+    return Machine(
+        cores=psutil.cpu_count() or 1,
+        memory_total=memory.total,
+        memory_available=memory.available,
+        disk_total=disk.total,
+        disk_free=disk.free,
+        load_1min=psutil.getloadavg()[0],
+    )

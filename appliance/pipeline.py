@@ -1,0 +1,202 @@
+"""One question's way through the box, on one page.
+
+    1 understand   the question into the documents' language
+    2 find         the passages that may answer it
+    3 prompt       question and passages within the model's context
+    4 answer       the model, token by token
+    5 give back    each finished sentence into the asker's language
+    6 record       redacted, into the log
+
+Only this file knows the order. Each room is handed in, and none of them knows another.
+"""
+
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from appliance import prompt
+from appliance.config import Config
+from appliance.engine.protocol import Engine, GenerationRequest
+from appliance.errors import FieldpostError, LanguageError, LogError
+from appliance.exchange import Exchange, Passage, Question, Step, Translation, Usage
+from appliance.log.store import Recorder
+from appliance.record import record_of
+
+
+class Finder(Protocol):
+    """Finds passages; see ``appliance.knowledge.retrieve``."""
+
+    def search(self, query: str, limit: int) -> list[Passage]: ...
+
+
+class Translates(Protocol):
+    """Translates; see ``appliance.language.translate``."""
+
+    def can(self, source: str, target: str) -> bool: ...
+
+    def translate(self, text: str, source: str, target: str) -> Translation: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Understood:
+    """The question as the model will see it."""
+
+    question_working: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """The passages that the model will see, numbered from 1 in this order."""
+
+    passages: tuple[Passage, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """The answer so far: in the asker's language, and as the model wrote it."""
+
+    answer: str
+    answer_working: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """The whole exchange, recorded."""
+
+    exchange: Exchange
+
+
+Event = Understood | Found | Said | Finished
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """The rooms of a box, in the order of a question's way."""
+
+    engine: Engine
+    finder: Finder
+    translator: Translates
+    log: Recorder
+    config: Config
+    working_lang: str
+    """The documents' language, in which the model is asked."""
+
+    def ask(self, question: Question) -> Generator[Event, None, None]:
+        """Answer one question, telling each step. Closing the iterator cancels the generation.
+
+        Raises:
+            FieldpostError: no answer could be made; what the person can do is in its words. The failure is in the
+                log, without the question.
+        """
+        clock = _Stopwatch()
+        try:
+            yield from self._ask(question, clock)
+        except FieldpostError as error:
+            self._record("metric", {"v": 1, "event": "failed", "id": question.id, "error": type(error).__name__})
+            raise
+
+    def _ask(self, question: Question, clock: "_Stopwatch") -> Generator[Event, None, None]:
+        home, working = question.lang, self.working_lang
+        flags: list[str] = []
+
+        # 1 understand
+        asked = self._translate(question.text, home, working, flags)
+        clock.lap("understand")
+        yield Understood(question_working=asked)
+
+        # 2 find, 3 prompt
+        found = self.finder.search(asked, self.config.knowledge.passages)
+        clock.lap("find")
+        messages, passages, room = prompt.fit(
+            asked,
+            found,
+            context=self.engine.context,
+            answer=self.config.engine.max_tokens,
+            count=self.engine.count,
+        )
+        clock.lap("prompt")
+        yield Found(passages=passages)
+
+        # 4 answer, 5 give back: a sentence is translated when the next one has begun
+        request = GenerationRequest(id=question.id, messages=messages, adapter=question.adapter, max_tokens=room)
+        answer, written, usage = "", "", None
+        given = 0
+        for piece in self.engine.generate(request):
+            if isinstance(piece, Usage):
+                usage = piece
+                continue
+            written += piece
+            ready = prompt.sentences(written)[:-1]
+            answer += "".join(self._give_back(sentence, home, working, flags) for sentence in ready[given:])
+            given = max(given, len(ready))
+            yield Said(answer=answer, answer_working=written)
+        assert usage is not None, "an engine ends with its usage"  # noqa: S101
+        answer += "".join(self._give_back(s, home, working, flags) for s in prompt.sentences(written)[given:])
+        clock.lap("answer")
+
+        # 6 record
+        exchange = Exchange(
+            id=question.id,
+            lang=home,
+            working_lang=working,
+            question=question.text,
+            question_working=asked,
+            answer=answer.strip(),
+            answer_working=written.strip(),
+            passages=passages,
+            cited=prompt.citations(written, len(passages)),
+            abstained=prompt.is_abstention(written),
+            model=self.engine.model,
+            adapter=question.adapter,
+            usage=usage,
+            steps=clock.steps,
+            flags=tuple(dict.fromkeys(flags)),
+        )
+        if passages and not exchange.cited and not exchange.abstained:
+            exchange = replace(exchange, flags=(*exchange.flags, "no-source"))
+        if not self._record("chat", record_of(exchange, self.config.safety.phone_regions)):
+            exchange = replace(exchange, flags=(*exchange.flags, "not-recorded"))
+        clock.lap("record")
+        yield Finished(exchange=replace(exchange, steps=clock.steps))
+
+    def _translate(self, text: str, source: str, target: str, flags: list[str]) -> str:
+        """The translation, or the text itself and a flag: an answer from a box that lacks a pack beats none."""
+        if source == target:
+            return text
+        try:
+            translation = self.translator.translate(text, source, target)
+        except LanguageError:
+            flags.append("not-translated")
+            return text
+        flags.extend(translation.flags)
+        return translation.text
+
+    def _give_back(self, sentence: str, home: str, working: str, flags: list[str]) -> str:
+        if home == working:
+            return sentence
+        if prompt.is_abstention(sentence) and home in prompt.ABSTENTIONS:
+            return prompt.ABSTENTIONS[home]
+        part = prompt.take_apart(sentence)
+        return part.before + self._translate(part.text, working, home, flags) + part.after
+
+    def _record(self, stream: str, body: dict[str, object]) -> bool:
+        # A full disk must not cost the nurse her answer; she and the status page are told instead.
+        try:
+            self.log.append(stream, body)
+        except LogError:
+            return False
+        return True
+
+
+class _Stopwatch:
+    """Seconds a step; the steps together are the whole way."""
+
+    def __init__(self) -> None:
+        self.steps: tuple[Step, ...] = ()
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.steps = (*self.steps, Step(name=name, seconds=now - self._last))
+        self._last = now

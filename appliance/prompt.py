@@ -1,0 +1,131 @@
+"""What the model is told, and how its answer is read: pure functions, the token budget's one place.
+
+The wording is a contract with the bundle's model: the demo model was trained on exactly this. Finding the passages
+and running the model are left to others.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from appliance.engine.protocol import Message
+from appliance.errors import PromptTooLong
+from appliance.exchange import Passage
+from appliance.language.sentences import split
+
+ABSTENTION = "These documents don't tell."
+ABSTENTIONS = {"en": ABSTENTION, "sw": "Nyaraka hizi hazina jibu la swali hili."}
+"""How each language says it: a sentence that must not go wrong is not left to a translator."""
+SYSTEM = (
+    "Answer only from the passages. After each statement give its passage number in square brackets. "
+    f"If the passages do not answer the question, say: {ABSTENTION}"
+)
+_CITATION = re.compile(r"\s*\[(\d{1,2})\]")
+_ONLY_MARKS = re.compile(r"\s*(\[\d*\]?\s*)+")
+_LEADING_MARKS = re.compile(r"\s*(\[\d+\]\s*)+(?=\S)")
+_LIST_NUMBER = re.compile(r"\s*\d+\.\s*")
+_LEAD = re.compile(r"\s*(\d+\.\s+)?")
+_LONE_QUOTE = str.maketrans("’", "'")
+
+
+def build(question: str, passages: Sequence[Passage]) -> tuple[Message, ...]:
+    """The conversation to complete. Passages are numbered from 1; with none, the question is sent alone."""
+    if not passages:
+        return (Message(role="user", content=question),)
+    quoted = "\n\n".join(
+        f"[{number}] {_place(passage)}\n{passage.text}" for number, passage in enumerate(passages, start=1)
+    )
+    return (
+        Message(role="system", content=SYSTEM),
+        Message(role="user", content=f"{quoted}\n\nQuestion: {question}"),
+    )
+
+
+def fit(
+    question: str,
+    passages: Sequence[Passage],
+    *,
+    context: int,
+    answer: int,
+    count: Callable[[tuple[Message, ...]], int],
+) -> tuple[tuple[Message, ...], tuple[Passage, ...], int]:
+    """Spend the context: the question always, the answer at most half, then as many passages as fit, best first.
+
+    Args:
+        context: tokens the model can hold at once.
+        answer: tokens wished for the answer.
+        count: tokens of a rendered conversation.
+
+    Returns:
+        The conversation, the passages in it, and the tokens left for the answer (at most ``answer``).
+
+    Raises:
+        PromptTooLong: not even the question alone leaves room for an answer.
+    """
+    room = min(answer, context // 2)
+    for kept in range(len(passages), -1, -1):
+        if not kept and passages:
+            break  # without any passage this would be another task: the model would answer from memory
+        messages = build(question, passages[:kept])
+        used = count(messages)
+        if used + room <= context:
+            return messages, tuple(passages[:kept]), room
+    raise PromptTooLong(
+        f"The question needs {used} of the model's {context} tokens.",
+        needed=f"{room} must stay free for the answer.",
+        todo="Ask in fewer words.",
+    )
+
+
+def is_abstention(answer: str) -> bool:
+    """Whether the answer says that the documents do not tell."""
+    return answer.strip().translate(_LONE_QUOTE).startswith(ABSTENTION.rstrip("."))
+
+
+def citations(text: str, available: int) -> tuple[int, ...]:
+    """Numbers of the passages that ``text`` cites, in order, each once; numbers that no passage has are left out."""
+    numbers = (int(match[1]) for match in _CITATION.finditer(text))
+    return tuple(dict.fromkeys(n for n in numbers if 1 <= n <= available))
+
+
+def sentences(answer: str) -> list[str]:
+    """The answer's sentences, each with the ``[n]`` marks that follow it and the ``1.`` that leads it.
+
+    Lossless: joined, they are the answer. The last one may still be growing.
+    """
+    joined: list[str] = []
+    for piece in split(answer):
+        leading = _LEADING_MARKS.match(piece)
+        if joined and (_ONLY_MARKS.fullmatch(piece) or _LIST_NUMBER.fullmatch(joined[-1])):
+            joined[-1] += piece
+        elif joined and leading:
+            joined[-1] += leading[0]
+            joined.append(piece[leading.end() :])
+        else:
+            joined.append(piece)
+    return joined
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Apart:
+    """A sentence taken apart: a translator would lose or renumber what stands around the text."""
+
+    before: str
+    """White space and the number of a list item."""
+    text: str
+    after: str
+    """The ``[n]`` marks and the white space that ends the sentence."""
+
+
+def take_apart(sentence: str) -> Apart:
+    """Split list number, text and citation marks. Marks inside the sentence move to its end."""
+    lead = _LEAD.match(sentence)
+    before = lead[0] if lead else ""
+    rest = sentence[len(before) :]
+    body = rest.rstrip()
+    marks = "".join(f" [{match[1]}]" for match in _CITATION.finditer(body))
+    return Apart(before=before, text=_CITATION.sub("", body).strip(), after=marks + (rest[len(body) :] or " "))
+
+
+def _place(passage: Passage) -> str:
+    return " > ".join(part for part in (passage.title, passage.heading) if part)

@@ -1,0 +1,46 @@
+"""Tests of appliance.config: the site's settings are read strictly."""
+
+import pytest
+
+from appliance.config import Config, Home, load_config
+from appliance.errors import ConfigError
+
+
+def write(tmp_path, text):
+    (tmp_path / "config.toml").write_text(text, encoding="utf-8")
+    return Home(root=tmp_path)
+
+
+def test_without_a_file_every_key_has_its_default(tmp_path):
+    assert load_config(Home(root=tmp_path)) == Config()
+
+
+def test_given_keys_replace_the_defaults(tmp_path):
+    config = load_config(write(tmp_path, '[engine]\ncontext = 512\n[safety]\nphone_regions = ["NG"]\n'))
+    assert config.engine.context == 512
+    assert config.engine.max_tokens == Config().engine.max_tokens
+    assert config.safety.phone_regions == ("NG",)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[engines]\n", "unknown keys: engines"),
+        ("[engine]\ncontxt = 1\n", "unknown keys: contxt"),
+        ('[engine]\ncontext = "many"\n', "context is 'many'"),
+        ("[engine]\ncontext = -1\n", "whole number from 0"),
+        ("[engine]\ncontext = true\n", "context is True"),
+        ("engine = 3\n", "A table is needed"),
+        ("[safety]\nphone_regions = [1]\n", "list of strings"),
+        ("[engine\n", "not readable as TOML"),
+    ],
+)
+def test_mistakes_are_named(tmp_path, text, words):
+    with pytest.raises(ConfigError, match=words):
+        load_config(write(tmp_path, text))
+
+
+def test_the_boxs_own_data_is_private(tmp_path):
+    home = Home(root=tmp_path)
+    home.prepare_data()
+    assert home.data.stat().st_mode & 0o777 == 0o700

@@ -1,0 +1,128 @@
+"""Tests of appliance.pipeline: the order of the steps, and what a missing part costs. Rooms are scripted doubles."""
+
+import pytest
+
+from appliance.config import Config
+from appliance.errors import EngineError
+from appliance.exchange import Question
+from appliance.pipeline import Finished, Found, Pipeline, Said, Understood
+from tests.support.scripted import ListLog, ScriptedEngine, ScriptedFinder, ScriptedTranslator, passage
+
+BOIL = passage("Boil the water for 1 minute. Let it cool.")
+KNOWN = {
+    ("sw", "en", "Nichemshe maji kwa muda gani?"): "How long do I boil water?",
+    ("en", "sw", "Boil the water for 1 minute."): "Chemsha maji kwa dakika 1.",
+    ("en", "sw", "Let it cool."): "Yaache yapoe.",
+}
+
+
+def pipeline(engine, *, finder=None, log=None, known=KNOWN):
+    return Pipeline(
+        engine=engine,
+        finder=finder or ScriptedFinder([BOIL]),
+        translator=ScriptedTranslator(known),
+        log=log or ListLog(),
+        config=Config(),
+        working_lang="en",
+    )
+
+
+def finished(events):
+    return next(e.exchange for e in events if isinstance(e, Finished))
+
+
+def test_a_swahili_question_is_searched_and_asked_in_english_and_answered_in_swahili():
+    engine = ScriptedEngine(["Boil the water", " for 1 minute. [1]", " Let it cool. [1]"])
+    finder = ScriptedFinder([BOIL])
+    events = list(pipeline(engine, finder=finder).ask(Question(text="Nichemshe maji kwa muda gani?", lang="sw")))
+    assert [type(e) for e in events[:2]] == [Understood, Found]
+    assert finder.asked == ["How long do I boil water?"]
+    assert "Question: How long do I boil water?" in engine.requests[0].messages[1].content
+    exchange = finished(events)
+    assert exchange.answer == "Chemsha maji kwa dakika 1. [1] Yaache yapoe. [1]"
+    assert exchange.answer_working == "Boil the water for 1 minute. [1] Let it cool. [1]"
+    assert exchange.cited == (1,)
+    assert exchange.flags == ()
+
+
+def test_the_answer_streams_by_sentence_in_the_askers_language():
+    engine = ScriptedEngine(["Boil the water for 1 minute. [1] ", "Let", " it cool. [1]"])
+    said = [
+        e for e in pipeline(engine).ask(Question(text="Nichemshe maji kwa muda gani?", lang="sw")) if type(e) is Said
+    ]
+    assert said[1].answer == "Chemsha maji kwa dakika 1. [1] "
+    assert said[1].answer_working == "Boil the water for 1 minute. [1] Let"
+
+
+def test_the_same_language_is_never_translated():
+    p = pipeline(ScriptedEngine(["Boil the water for 1 minute. [1]"]))
+    assert finished(p.ask(Question(text="How long?", lang="en"))).answer == "Boil the water for 1 minute. [1]"
+    assert p.translator.asked == []
+
+
+def test_an_abstention_is_a_fixed_sentence_in_every_language_and_needs_no_source():
+    p = pipeline(ScriptedEngine(["These documents don't tell."]))
+    exchange = finished(p.ask(Question(text="Nichemshe maji kwa muda gani?", lang="sw")))
+    assert exchange.abstained
+    assert exchange.answer == "Nyaraka hizi hazina jibu la swali hili."
+    assert exchange.flags == ()
+
+
+def test_a_missing_language_pack_is_flagged_and_does_not_cost_the_answer():
+    p = pipeline(ScriptedEngine(["Boil the water for 1 minute. [1]"]), known={})
+    exchange = finished(p.ask(Question(text="Nichemshe maji?", lang="sw")))
+    assert exchange.answer == "Boil the water for 1 minute. [1]"
+    assert exchange.flags == ("not-translated",)
+
+
+def test_an_answer_without_a_source_is_flagged():
+    exchange = finished(pipeline(ScriptedEngine(["Use bleach."])).ask(Question(text="How long?", lang="en")))
+    assert exchange.flags == ("no-source",)
+
+
+def test_a_log_that_cannot_be_written_is_flagged_and_does_not_cost_the_answer():
+    p = pipeline(ScriptedEngine(["Boil it. [1]"]), log=ListLog(full=True))
+    exchange = finished(p.ask(Question(text="How long?", lang="en")))
+    assert exchange.answer == "Boil it. [1]"
+    assert exchange.flags == ("not-recorded",)
+
+
+def test_the_record_is_redacted_in_every_text():
+    log = ListLog()
+    said = "Call +254 712 345 678 or amina@example.org. [1]"
+    list(
+        pipeline(ScriptedEngine([said]), log=log).ask(Question(text="I am amina@example.org, 0712 345 678", lang="en"))
+    )
+    ((stream, body),) = log.records
+    assert stream == "chat"
+    for name in ("question", "question_working", "answer", "answer_working"):
+        assert "amina@example.org" not in body[name]
+        assert "345" not in body[name]
+    assert body["found"] == {"e-mail": 1, "telephone": 1}
+
+
+def test_a_failure_is_recorded_without_the_question():
+    class Broken(ScriptedEngine):
+        def generate(self, request):
+            raise EngineError("The model died.")
+
+    log = ListLog()
+    with pytest.raises(EngineError):
+        list(pipeline(Broken([]), log=log).ask(Question(text="secret question", lang="en")))
+    ((stream, body),) = log.records
+    assert (stream, body["event"], body["error"]) == ("metric", "failed", "EngineError")
+    assert "secret" not in str(body)
+
+
+def test_closing_the_events_cancels_the_generation():
+    engine = ScriptedEngine(["Boil", " it."])
+    events = pipeline(engine).ask(Question(text="How long?", lang="en"))
+    while not isinstance(next(events), Said):
+        pass
+    events.close()
+    assert engine.closed.is_set()
+
+
+def test_every_step_is_timed():
+    exchange = finished(pipeline(ScriptedEngine(["Boil it. [1]"])).ask(Question(text="How long?", lang="en")))
+    assert [step.name for step in exchange.steps] == ["understand", "find", "prompt", "answer", "record"]
