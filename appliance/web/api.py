@@ -1,0 +1,124 @@
+"""The routes that FastAPI owns: questions as jobs, documents, the door. The Gradio page is one client of the jobs."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, HTTPException, Query, Request
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from appliance.box import Box
+from appliance.errors import FieldpostError, KnowledgeError
+from appliance.exchange import Question
+from appliance.web import pages
+from appliance.web.door import Door
+from appliance.web.guard import COOKIE
+from appliance.web.jobs import Job, Jobs, Snapshot
+from appliance.web.strings import preferred, words
+
+MOST_CHARACTERS = 2000
+"""Of a question; some pages of a letter, and still a prompt that a small model holds."""
+
+
+class Ask(BaseModel):
+    """Body of ``POST /api/ask``."""
+
+    model_config = ConfigDict(extra="forbid")
+    text: str = Field(min_length=1, max_length=MOST_CHARACTERS)
+    lang: str
+    adapter: str | None = None
+
+
+def routes(box: Box, jobs: Jobs, door: Door | None) -> APIRouter:
+    """All routes but the Gradio page's."""
+    router = APIRouter()
+
+    def find(job_id: str) -> Job:
+        job = jobs.get(job_id)
+        if job is None:
+            raise HTTPException(404, "No such question, or it was asked more than half an hour ago.")
+        return job
+
+    @router.get("/healthz")
+    def healthz() -> dict[str, str]:
+        return {"status": "ok", "bundle": box.release.bundle, "version": box.release.version}
+
+    @router.post("/api/ask")
+    def ask(body: Ask) -> dict[str, str]:
+        try:
+            box.check(lang=body.lang, adapter=body.adapter)
+            job = jobs.start(Question(text=body.text, lang=body.lang, adapter=body.adapter))
+        except FieldpostError as error:
+            raise HTTPException(422, str(error)) from error
+        return {"id": job.snapshot.id}
+
+    @router.get("/api/jobs/{job_id}")
+    def show(job_id: str) -> JSONResponse:
+        return JSONResponse(plain(find(job_id).snapshot))
+
+    @router.get("/api/jobs/{job_id}/stream")
+    def stream(job_id: str) -> StreamingResponse:
+        """Server-sent events, each the whole snapshot, so that a phone may come back at any time."""
+        job = find(job_id)
+
+        def lines() -> Iterator[str]:
+            for snapshot in job.watch():
+                yield f"data: {json.dumps(plain(snapshot), ensure_ascii=False)}\n\n"
+
+        return StreamingResponse(lines(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+    @router.post("/api/jobs/{job_id}/stop")
+    def stop(job_id: str) -> dict[str, str]:
+        find(job_id).stop()
+        return {"id": job_id}
+
+    @router.get("/source/{docpack}/{document:path}")
+    def source(
+        docpack: str,
+        document: str,
+        start: Annotated[int, Query(ge=0)],
+        end: Annotated[int, Query(ge=0)],
+        lang: str = "en",
+    ) -> HTMLResponse:
+        try:
+            title, text, text_lang = box.retriever.document(docpack, document)
+        except KnowledgeError as error:
+            raise HTTPException(404, str(error)) from error
+        if not start <= end <= len(text):
+            raise HTTPException(404, "The document has no such place.")
+        page = pages.document(
+            title=title, text=text, text_lang=text_lang, start=start, end=end, lang=box.offered(lang)
+        )
+        return HTMLResponse(page)
+
+    @router.get("/enter")
+    def door_page(request: Request) -> Response:
+        if door is None:
+            return RedirectResponse("/", 303)
+        return HTMLResponse(pages.door(lang=_lang(request)))
+
+    @router.post("/enter")
+    def enter(request: Request, code: Annotated[str, Form(max_length=40)]) -> Response:
+        if door is None:
+            return RedirectResponse("/", 303)
+        text = words(_lang(request))
+        wait = door.wait_s()
+        token = door.enter(code)
+        if token is None:
+            message = text["code_wait"].format(seconds=int(wait) + 1) if wait else text["code_wrong"]
+            return HTMLResponse(pages.door(lang=_lang(request), message=message), 403)
+        answer = RedirectResponse("/", 303)
+        answer.set_cookie(COOKIE, token, httponly=True, samesite="strict")
+        return answer
+
+    def _lang(request: Request) -> str:
+        return preferred(request.headers.get("accept-language", ""), box.release.languages)
+
+    return router
+
+
+def plain(snapshot: Snapshot) -> dict[str, Any]:
+    """A snapshot as JSON-ready values."""
+    return asdict(snapshot)

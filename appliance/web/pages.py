@@ -1,0 +1,46 @@
+"""Plain pages beside the Gradio one: a document with one passage marked, and the door. No scripts, no other files."""
+
+import html
+
+from appliance.web.strings import direction, words
+
+_STYLE = """
+body{font:18px/1.5 system-ui,sans-serif;margin:0 auto;max-width:42em;padding:16px;color:#1b1f23;background:#fff}
+pre{white-space:pre-wrap;font:inherit}mark{background:#fff0a8;padding:2px 0}
+a,button{display:inline-block;min-height:48px;line-height:48px;font-size:18px}
+input,button{font-size:24px;padding:4px 12px;margin:4px 0;min-height:48px;max-width:100%;box-sizing:border-box}
+.wrong{color:#a40000}
+"""
+
+
+def document(*, title: str, text: str, text_lang: str, start: int, end: int, lang: str) -> str:
+    """The document's text as it is, with ``text[start:end]`` marked and scrolled to by ``#passage``."""
+    body = (
+        f"{html.escape(text[:start])}<mark id='passage'>{html.escape(text[start:end])}</mark>{html.escape(text[end:])}"
+    )
+    return _page(
+        title=title,
+        lang=lang,
+        body=f'<pre lang="{text_lang}" dir="{direction(text_lang)}">{body}</pre>',
+    )
+
+
+def door(*, lang: str, message: str = "") -> str:
+    """The form that asks for the access code."""
+    text = words(lang)
+    wrong = f'<p class="wrong" role="alert">{html.escape(message)}</p>' if message else ""
+    return _page(
+        title=text["code_title"],
+        lang=lang,
+        body=f"""<h1>{html.escape(text["code_title"])}</h1><p>{html.escape(text["code_help"])}</p>{wrong}
+<form method="post" action="/enter"><input name="code" inputmode="numeric" autocomplete="off" required
+ aria-label="{html.escape(text["code_title"])}"> <button>{html.escape(text["code_go"])}</button></form>""",
+    )
+
+
+def _page(*, title: str, lang: str, body: str) -> str:
+    return (
+        f'<!doctype html><html lang="{html.escape(lang)}" dir="{direction(lang)}"><head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{html.escape(title)}</title>'
+        f"<style>{_STYLE}</style></head><body>{body}</body></html>"
+    )

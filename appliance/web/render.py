@@ -1,0 +1,94 @@
+"""A job's snapshot as HTML fragments: pure, and the one place where texts meet markup, so all is escaped here."""
+
+import html
+import re
+from urllib.parse import quote, urlencode
+
+from appliance.exchange import Passage
+from appliance.web.jobs import Snapshot
+from appliance.web.strings import direction, own_name, words
+
+_CITATION = re.compile(r"\[(\d{1,2})\]")
+
+
+def source_url(passage: Passage, lang: str) -> str:
+    """Where the passage can be read in its document, marked."""
+    place = urlencode({"start": passage.start, "end": passage.end, "lang": lang})
+    return f"/source/{quote(passage.docpack, safe='')}/{quote(passage.document, safe='')}?{place}#passage"
+
+
+def title(bundle: str) -> str:
+    """The page's heading."""
+    return f'<h1 class="fp-title">Fieldpost</h1><p class="fp-status">{html.escape(bundle)}</p>'
+
+
+def error(message: str) -> str:
+    """What went wrong, in the error's own words."""
+    return f'<p class="fp-error" role="alert">{html.escape(message)}</p>'
+
+
+def answer(snapshot: Snapshot) -> str:
+    """Status line, the answer so far with linked citations, and what to be careful about."""
+    text = words(snapshot.lang)
+    status = text[snapshot.state]
+    parts = [f'<p class="fp-status" role="status" data-state="{snapshot.state}">{html.escape(status)}</p>']
+    if snapshot.error:
+        parts.append(error(snapshot.error))
+    if snapshot.answer:
+        parts.append(
+            f'<div class="fp-answer" lang="{snapshot.lang}" dir="{direction(snapshot.lang)}" aria-live="polite">'
+            f"{_cited(snapshot.answer, snapshot)}</div>"
+        )
+    if snapshot.exchange:
+        for flag in snapshot.exchange.flags:
+            parts.append(f'<p class="fp-flag">{html.escape(text["flag_" + flag])}</p>')
+    return "".join(parts)
+
+
+def original(snapshot: Snapshot, working_lang: str) -> str:
+    """What the model was asked and what it wrote, where that is not the asker's language."""
+    if snapshot.lang == working_lang or not snapshot.question_working:
+        return ""
+    text = words(snapshot.lang)
+    name = own_name(working_lang)
+    rows = [(text["understood"], snapshot.question_working)]
+    if snapshot.answer_working:
+        rows.append((text["original"].format(name=name), snapshot.answer_working))
+    body = "".join(
+        f'<dt>{html.escape(label)}</dt><dd lang="{working_lang}" dir="{direction(working_lang)}">'
+        f"{html.escape(value)}</dd>"
+        for label, value in rows
+    )
+    return f'<dl class="fp-original">{body}</dl>'
+
+
+def sources(snapshot: Snapshot) -> str:
+    """The passages, each to unfold, and to open in its document; those that the answer cites are marked."""
+    text = words(snapshot.lang)
+    if not snapshot.passages:
+        return f"<p>{html.escape(text['no_sources'])}</p>" if snapshot.state == "done" else ""
+    cited = snapshot.exchange.cited if snapshot.exchange else ()
+    items = "".join(
+        f'<details class="fp-source"><summary>[{number}] {html.escape(passage.title)} · '
+        f"{html.escape(passage.heading)}"
+        + (f" <strong>{html.escape(text['cited'])}</strong>" if number in cited else "")
+        + f'</summary><blockquote lang="{passage.lang}" dir="{direction(passage.lang)}">{html.escape(passage.text)}'
+        f'</blockquote><a class="fp-open" href="{html.escape(source_url(passage, snapshot.lang))}" target="_blank" '
+        f'rel="noopener">{html.escape(text["open"])}</a></details>'
+        for number, passage in enumerate(snapshot.passages, start=1)
+    )
+    return f"<h3>{html.escape(text['sources'])}</h3>{items}"
+
+
+def _cited(answer_text: str, snapshot: Snapshot) -> str:
+    """The answer with each ``[n]`` that has a passage linked to it."""
+
+    def link(match: re.Match[str]) -> str:
+        number = int(match[1])
+        if not 1 <= number <= len(snapshot.passages):
+            return match[0]
+        url = html.escape(source_url(snapshot.passages[number - 1], snapshot.lang))
+        return f'<a class="fp-cite" href="{url}" target="_blank" rel="noopener">[{number}]</a>'
+
+    # Escaping leaves brackets and digits alone, so the marks can be found afterwards.
+    return _CITATION.sub(link, html.escape(answer_text))

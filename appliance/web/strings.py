@@ -1,0 +1,52 @@
+"""The page's words, one JSON file a language in ``locales/``. English is complete; another may lack some."""
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+_FOLDER = Path(__file__).parent / "locales"
+FALLBACK = "en"
+RIGHT_TO_LEFT = frozenset({"ar", "fa", "he", "ur"})
+
+
+def languages() -> tuple[str, ...]:
+    """Languages that the page itself speaks."""
+    return tuple(sorted(path.stem for path in _FOLDER.glob("*.json")))
+
+
+@cache
+def words(lang: str) -> Mapping[str, str]:
+    """All strings for one language, English where it has none."""
+    english: dict[str, str] = json.loads((_FOLDER / f"{FALLBACK}.json").read_text(encoding="utf-8"))
+    path = _FOLDER / f"{lang}.json"
+    if lang == FALLBACK or lang not in languages():
+        return english
+    return {**english, **json.loads(path.read_text(encoding="utf-8"))}
+
+
+def own_name(lang: str) -> str:
+    """What a language calls itself, or its tag where the page does not know it."""
+    return words(lang)["name"] if lang in languages() else lang
+
+
+def direction(lang: str) -> str:
+    """``rtl`` or ``ltr``."""
+    return "rtl" if lang in RIGHT_TO_LEFT else "ltr"
+
+
+def preferred(accept_language: str, offered: tuple[str, ...]) -> str:
+    """The visitor's language among those offered: the first of the browser's list that the site has, else the site's
+    first."""
+    weighted = []
+    for position, part in enumerate(accept_language.split(",")):
+        tag, _, weight = part.strip().partition(";q=")
+        try:
+            quality = float(weight) if weight else 1.0
+        except ValueError:
+            continue
+        weighted.append((-quality, position, tag.split("-")[0].lower()))
+    for _, _, lang in sorted(weighted):
+        if lang in offered:
+            return lang
+    return offered[0]

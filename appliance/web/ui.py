@@ -1,0 +1,153 @@
+"""The Gradio page: one thin client of the jobs. It keeps nothing that a closed page could lose.
+
+The sole importer of gradio, which reads these settings when it is imported.
+"""
+
+import os
+
+os.environ.update(
+    GRADIO_ANALYTICS_ENABLED="False",
+    GRADIO_RUN_HISTORY="False",
+    GRADIO_SSR_MODE="False",
+    HF_HUB_OFFLINE="1",
+    HF_HUB_DISABLE_TELEMETRY="1",
+    DO_NOT_TRACK="1",
+)
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from fastapi import FastAPI
+
+from appliance.box import Box
+from appliance.errors import FieldpostError
+from appliance.exchange import Question
+from appliance.web import render
+from appliance.web.api import MOST_CHARACTERS
+from appliance.web.jobs import Jobs
+from appliance.web.strings import own_name, preferred, words
+
+# System fonts only: a font service cannot be reached, and waiting for one is the classic offline complaint.
+_FONTS = ["system-ui", "Noto Sans", "Noto Naskh Arabic", "Noto Nastaliq Urdu", "Noto Sans Ethiopic", "sans-serif"]
+_PLAIN = ""
+
+
+def mount(app: FastAPI, box: Box, jobs: Jobs) -> None:
+    """Put the page at ``/``."""
+    # Gradio would keep uploads and cached files in the shared temporary folder.
+    temporary = box.home.data / "gradio"
+    temporary.mkdir(mode=0o700, exist_ok=True)
+    os.environ["GRADIO_TEMP_DIR"] = str(temporary)
+    font = gr.themes.utils.fonts.Font
+    gr.mount_gradio_app(
+        app,
+        _page(box, jobs),
+        path="/",
+        allowed_paths=[],
+        blocked_paths=["/"],
+        show_error=False,
+        max_file_size="1mb",
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        theme=gr.themes.Base(font=[font(name) for name in _FONTS], font_mono=[font("monospace")], text_size="lg"),
+        css=(Path(__file__).parent / "static" / "page.css").read_text(encoding="utf-8"),
+    )
+
+
+def _page(box: Box, jobs: Jobs) -> Any:
+    site = box.release.languages
+    forms = list(box.release.adapters)
+    start = words(site[0])
+
+    def kinds(lang: str) -> list[tuple[str, str]]:
+        text = words(lang)
+        return [(text["plain"], _PLAIN), *((text.get(name, name), name) for name in forms)]
+
+    with gr.Blocks(title="Fieldpost", analytics_enabled=False) as page:
+        gr.HTML(render.title(box.release.title))
+        language = gr.Radio(
+            [(own_name(lang), lang) for lang in site],
+            value=site[0],
+            label=start["language"],
+            elem_id="language",
+        )
+        question = gr.Textbox(
+            label=start["question"],
+            placeholder=start["placeholder"],
+            lines=3,
+            max_length=MOST_CHARACTERS,
+            elem_id="question",
+        )
+        form = gr.Radio(
+            kinds(site[0]), value=_PLAIN, label=start["form"], elem_id="form", visible=bool(forms), type="value"
+        )
+        with gr.Row():
+            ask_button = gr.Button(start["ask"], variant="primary", elem_id="ask")
+            stop_button = gr.Button(start["stop"], elem_id="stop")
+        answer = gr.HTML(elem_id="answer")
+        original = gr.HTML(elem_id="original")
+        sources = gr.HTML(elem_id="sources")
+        running = gr.State("")
+
+        labels = [language, question, form, ask_button, stop_button]
+
+        def relabel(lang: str) -> list[Any]:
+            text = words(lang)
+            return [
+                gr.update(label=text["language"], value=lang),
+                gr.update(label=text["question"], placeholder=text["placeholder"]),
+                gr.update(label=text["form"], choices=kinds(lang)),
+                gr.update(value=text["ask"]),
+                gr.update(value=text["stop"]),
+            ]
+
+        def greet(request: gr.Request) -> list[Any]:
+            return relabel(preferred(request.headers.get("accept-language", ""), site))
+
+        def ask(text: str, lang: str, kind: str) -> Iterator[tuple[Any, Any, Any, Any]]:
+            if not text.strip():
+                yield f'<p class="fp-error">{words(lang)["empty"]}</p>', "", "", ""
+                return
+            try:
+                box.check(lang=lang, adapter=kind or None)
+                job = jobs.start(Question(text=text[:MOST_CHARACTERS], lang=lang, adapter=kind or None))
+            except FieldpostError as error:
+                yield render.error(str(error)), "", "", ""
+                return
+            shown = None
+            for snapshot in job.watch():
+                cited = render.sources(snapshot)
+                # Unchanged sources are not sent again: a passage that a reader unfolded would fold.
+                yield (
+                    render.answer(snapshot),
+                    render.original(snapshot, box.pipeline.working_lang),
+                    gr.skip() if cited == shown else cited,
+                    snapshot.id,
+                )
+                shown = cited
+
+        def stop(job_id: str) -> None:
+            job = jobs.get(job_id)
+            if job is not None:
+                job.stop()
+
+        page.load(greet, None, labels, api_visibility="private", show_progress="hidden")
+        language.input(relabel, language, labels, api_visibility="private", show_progress="hidden")
+        ask_button.click(
+            ask,
+            [question, language, form],
+            [answer, original, sources, running],
+            api_visibility="private",
+            show_progress="hidden",
+            concurrency_limit=None,
+        )
+        stop_button.click(stop, running, None, api_visibility="private", show_progress="hidden", queue=False)
+    page.queue(max_size=64, api_open=False)
+    page.state_session_capacity = 200
+    return page

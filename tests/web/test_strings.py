@@ -1,0 +1,31 @@
+"""Tests of appliance.web.strings: the page's words."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from appliance.web import strings
+
+FOLDER = Path(strings.__file__).parent / "locales"
+
+
+def test_every_language_has_every_string_and_every_placeholder():
+    english = json.loads((FOLDER / "en.json").read_text(encoding="utf-8"))
+    for path in FOLDER.glob("*.json"):
+        other = json.loads(path.read_text(encoding="utf-8"))
+        assert other.keys() == english.keys(), path.name
+        for key, text in english.items():
+            assert text.count("{") == other[key].count("{"), f"{path.name} {key}"
+
+
+def test_an_unknown_language_falls_back_to_english():
+    assert strings.words("xx")["ask"] == "Ask"
+
+
+@pytest.mark.parametrize(
+    ("header", "lang"),
+    [("sw-KE,sw;q=0.9,en;q=0.8", "sw"), ("fr,en;q=0.5", "en"), ("fr", "sw"), ("", "sw"), ("en;q=x,en;q=1", "en")],
+)
+def test_the_visitor_gets_the_first_language_that_the_site_has(header, lang):
+    assert strings.preferred(header, ("sw", "en")) == lang
