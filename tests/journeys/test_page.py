@@ -1,0 +1,107 @@
+"""The page as a phone shows it: Debian's Chromium at 360 x 740, on a real box."""
+
+import re
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.journeys.demo import SWAHILI
+from tests.support.site import serving
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def box(demo_site):
+    with serving("fieldpost", "--home", demo_site.home) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium",
+            args=["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def phone(chromium: Browser, box):
+    """A Swahili phone. The test fails if the page asks any other host, or writes an error to the console."""
+    context = chromium.new_context(
+        viewport={"width": 360, "height": 740}, device_scale_factor=2, has_touch=True, locale="sw-KE"
+    )
+    hosts: set[str] = set()
+    errors: list[str] = []
+
+    def watch(page: Page) -> None:
+        page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+
+    context.on("page", watch)
+    page = context.new_page()
+    page.goto(box.url)
+    yield page
+    context.close()
+    assert hosts - {""} == {urlsplit(box.url).netloc}
+    assert errors == []
+
+
+def ask(page: Page, text: str) -> None:
+    page.locator("#question textarea").fill(text)
+    page.locator("button#ask").click()
+
+
+def test_a_swahili_question_streams_with_its_original_and_opens_its_passage(phone: Page):
+    expect(phone.locator("button#ask")).to_have_text("Uliza")
+    phone.evaluate(
+        """() => { window.seen = []; new MutationObserver(() => {
+            const said = document.querySelector('.fp-original dd:last-of-type');
+            if (said && document.querySelectorAll('.fp-original dd').length > 1) window.seen.push(said.textContent);
+        }).observe(document.body, {subtree: true, childList: true, characterData: true}); }"""
+    )
+    ask(phone, SWAHILI)
+    expect(phone.locator('.fp-status[data-state="done"]')).to_be_visible(timeout=60_000)
+    answer = phone.locator(".fp-answer")
+    expect(answer).to_have_attribute("lang", "sw")
+    expect(answer).to_contain_text("maji", ignore_case=True)
+    expect(answer).to_contain_text("1")
+    expect(phone.locator(".fp-original")).to_contain_text("water")
+    seen = phone.evaluate("window.seen")
+    assert len({len(text) for text in seen}) > 1, "the answer came in one piece"
+
+    phone.locator(".fp-source summary").first.click()
+    quoted = phone.locator(".fp-source blockquote").first
+    expect(quoted).to_be_visible()
+    with phone.context.expect_page() as opened:
+        phone.locator("a.fp-cite").first.click()
+    marked = opened.value.locator("mark#passage")
+    expect(marked).to_be_visible()
+    number = int(re.sub(r"\D", "", phone.locator("a.fp-cite").first.inner_text()))
+    cited = phone.locator(".fp-source blockquote").nth(number - 1)
+    assert marked.text_content() == cited.text_content()
+
+
+def test_nothing_is_wider_than_the_phone(phone: Page):
+    ask(phone, SWAHILI)
+    expect(phone.locator('.fp-status[data-state="done"]')).to_be_visible(timeout=60_000)
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_buttons_are_large_enough_for_a_thumb(phone: Page):
+    for name in ("ask", "stop"):
+        assert phone.locator(f"button#{name}").bounding_box()["height"] >= 48
+
+
+def test_an_empty_question_is_met_with_words(phone: Page):
+    phone.locator("button#ask").click()
+    expect(phone.locator(".fp-error")).to_have_text("Andika swali kwanza.")
+
+
+def test_choosing_english_changes_the_words(phone: Page):
+    phone.locator("#language").get_by_text("English").click()
+    expect(phone.locator("button#ask")).to_have_text("Ask")
