@@ -1,0 +1,335 @@
+"""The log in its SQLite file: appending, reading, verifying, and what the hub has acknowledged.
+
+A record is on the disk when ``append`` returns: write-ahead log with ``synchronous=FULL``, because a record that was
+shipped and then lost in a power cut would let its number be used twice. Threads share one connection behind a lock;
+processes take turns by ``BEGIN IMMEDIATE``. What a record says is the caller's, already redacted.
+"""
+
+import os
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from sqlite_utils import Database
+
+from appliance.errors import LogError
+from appliance.log import chain, migrations
+from appliance.log.chain import GENESIS, STREAMS, Record
+
+BUSY_S = 30.0
+"""Seconds to wait for another process that writes."""
+
+_COLUMNS = 'stream, seq, boot, mono_ms, wall_ms, egress, salt, body, "commitment", hash'
+_PAGE = 1000
+
+
+class Recorder(Protocol):
+    """What the pipeline needs of a log."""
+
+    def append(self, stream: str, body: Mapping[str, object], egress: bool = True) -> int: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What ``Log.verify`` found."""
+
+    ok: bool
+    records: dict[str, int]
+    """Records a stream that were found whole."""
+    problem: str
+    """Empty, or a sentence naming the first bad record."""
+
+
+class Log:
+    """An open log; made by ``Log.open``, closed by leaving its ``with`` block. Any thread may call it."""
+
+    def __init__(self, path: Path, database: Database, boot: int) -> None:
+        self.path = path
+        self.boot = boot
+        self._database = database
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(cls, path: Path, box: str) -> "Log":
+        """Open the log at ``path``, or begin it for the box with id ``box``.
+
+        Raises:
+            LogError: the file cannot be opened, is from a newer Fieldpost, or is another box's.
+        """
+        with _in_words(path):
+            # Made by hand so that no other user can read it, not even for a moment; SQLite's -wal and -shm follow it.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            path.chmod(0o600)
+            database = _connect(path.as_posix(), uri=False)
+            try:
+                migrations.version(database)  # before anything is written, the journal mode included
+                _use_wal(database)
+                database.execute("PRAGMA synchronous = FULL")
+                with _transaction(database):
+                    migrations.migrate(database)
+                    boot = _open_meta(database, path, box)
+            except BaseException:
+                database.close()
+                raise
+        return cls(path, database, boot)
+
+    @staticmethod
+    def count(path: Path) -> int:
+        """How many records the log at ``path`` holds, of all streams; changes nothing.
+
+        Raises:
+            LogError: the file cannot be read.
+        """
+        with _in_words(path), closing(_connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            migrations.version(database)
+            return int(database.execute("SELECT count(*) FROM log").fetchone()[0])
+
+    def close(self) -> None:
+        """Close the file; safe to call twice."""
+        with self._lock:
+            self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def append(self, stream: str, body: Mapping[str, object], egress: bool = True) -> int:
+        """Write one record and return its ``seq``; it is on the disk then.
+
+        ``egress`` False keeps the body on this box for good: only its commitment is ever shipped.
+
+        Raises:
+            LogError: nothing was recorded, and why: disk full, file damaged, unknown stream, no JSON.
+        """
+        chain.stream_number(stream)
+        data = chain.canonical(body)
+        salt = secrets.token_bytes(chain.salt_bytes(stream, egress))
+        commitment = chain.commitment(salt, data)
+        with self._write() as database:
+            # Inside the transaction, so that times are in the order of the records whoever else appends.
+            mono_ms, wall_ms = time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000
+            seq, previous = _head(database, stream)
+            seq += 1
+            link = chain.link(previous, stream, seq, self.boot, mono_ms, wall_ms, commitment)
+            database.execute(
+                f"INSERT INTO log ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+                (stream, seq, self.boot, mono_ms, wall_ms, int(egress), salt, data, commitment, link),
+            )
+            _set_place(database, "head", stream, seq, link)
+        return seq
+
+    def heads(self) -> dict[str, tuple[int, bytes]]:
+        """Each stream's last seq and hash; (0, GENESIS) for one without records."""
+        with self._read() as database:
+            return {stream: _head(database, stream) for stream in STREAMS}
+
+    def rows(self, stream: str, first: int, limit: int) -> list[Record]:
+        """At most ``limit`` records of ``stream`` from seq ``first`` on, in order."""
+        chain.stream_number(stream)
+        query = f"SELECT {_COLUMNS} FROM log WHERE stream = ? AND seq >= ? ORDER BY seq LIMIT ?"  # noqa: S608
+        with self._read() as database:
+            return [_record(row) for row in database.execute(query, (stream, first, limit)).fetchall()]
+
+    def hash_at(self, stream: str, seq: int) -> bytes:
+        """The hash of one record; GENESIS for seq 0.
+
+        Raises:
+            LogError: there is no such record.
+        """
+        chain.stream_number(stream)
+        if seq == 0:
+            return GENESIS
+        with self._read() as database:
+            row = database.execute("SELECT hash FROM log WHERE stream = ? AND seq = ?", (stream, seq)).fetchone()
+        if row is None:
+            raise LogError(f"The log has no record {stream} {seq}.", todo="Run: fieldpost log verify")
+        return bytes(row[0])
+
+    def acked(self) -> dict[str, int]:
+        """The last seq of each stream that the hub has acknowledged; 0 if none."""
+        with self._read() as database:
+            return {stream: _place(database, "ack", stream)[0] for stream in STREAMS}
+
+    def set_acked(self, stream: str, seq: int, hash: bytes) -> None:
+        """The hub has ``stream`` up to ``seq``, whose hash is ``hash``. An older acknowledgement changes nothing.
+
+        Raises:
+            LogError: the stream is unknown, or the file cannot be written.
+        """
+        chain.stream_number(stream)
+        with self._write() as database:
+            if seq > _place(database, "ack", stream)[0]:
+                _set_place(database, "ack", stream, seq, hash)
+
+    def verify(self) -> Report:
+        """Recompute every commitment and hash, and compare each stream's end with its head. Appending may go on.
+
+        Raises:
+            LogError: the file cannot be read at all.
+        """
+        heads = self.heads()  # what is appended after this is left for the next time
+        records = dict.fromkeys(STREAMS, 0)
+        problem = ""
+        for stream in STREAMS:
+            seq, wanted = heads[stream]
+            try:
+                records[stream] = self._verify_stream(stream, seq, wanted)
+            except LogError as error:
+                problem = problem or str(error)
+        problem = problem or self._strays()
+        return Report(ok=not problem, records=records, problem=problem)
+
+    def _verify_stream(self, stream: str, last: int, wanted: bytes) -> int:
+        previous, done = GENESIS, 0
+        while done < last and (page := self.rows(stream, done + 1, min(_PAGE, last - done))):
+            if page[0].seq != done + 1:
+                raise LogError(f"Record {stream} {done + 1} is missing.")
+            previous = chain.check_links(previous, page)
+            done = page[-1].seq
+        if done < last:
+            raise LogError(f"Record {stream} {done + 1} is missing: the stream should end at {last}.")
+        if previous != wanted:
+            raise LogError(f"Record {stream} {last} is not the one that the head of {stream} names.")
+        return done
+
+    def _strays(self) -> str:
+        """A sentence on records that no head covers. Heads and records are read as of one moment."""
+        query = """
+            SELECT log.stream, log.seq FROM log LEFT JOIN head USING (stream)
+            WHERE log.seq > coalesce(head.seq, 0) OR log.seq < 1 LIMIT 1
+        """
+        with self._read() as database:
+            row = database.execute(query).fetchone()
+        return "" if row is None else f"Record {row[0]} {row[1]} is beyond what the head of its stream names."
+
+    @contextmanager
+    def _read(self) -> Iterator[Database]:
+        with self._lock, _in_words(self.path):
+            yield self._database
+
+    @contextmanager
+    def _write(self) -> Iterator[Database]:
+        with self._lock, _in_words(self.path), _transaction(self._database):
+            yield self._database
+
+
+def _connect(target: str, *, uri: bool) -> Database:
+    # Our own connection: sqlite-utils' default one belongs to a single thread, and would begin transactions for us.
+    connection = sqlite3.connect(target, uri=uri, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    return Database(connection, recursive_triggers=False, execute_plugins=False)
+
+
+def _use_wal(database: Database) -> None:
+    deadline = time.monotonic() + BUSY_S
+    while database.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            # SQLite does not wait for this one change: another process is opening the same new file.
+            if (error.sqlite_errorcode & 0xFF) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
+@contextmanager
+def _transaction(database: Database) -> Iterator[None]:
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        database.execute("COMMIT")
+    except BaseException:
+        # A full disk rolls back by itself and then there is no transaction left to end.
+        if database.conn.in_transaction:
+            database.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def _in_words(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        found, todo = _WORDS.get(code, (f"could not be read or written: {error}", "Run: fieldpost log verify"))
+        raise LogError(f"The log {path} {found}.", todo=todo) from error
+    except OSError as error:
+        raise LogError(f"The log {path} cannot be opened: {error.strerror}.", todo="Check its folder.") from error
+
+
+_WORDS = {
+    sqlite3.SQLITE_FULL: (
+        "could not be written: the disk is full",
+        "Free some space; what was recorded before is safe.",
+    ),
+    sqlite3.SQLITE_IOERR: (
+        "could not be read or written: the disk gave an error",
+        "Check that it is not full, then that it is sound.",
+    ),
+    sqlite3.SQLITE_BUSY: (
+        f"is in use by another program for more than {BUSY_S:.0f} seconds",
+        "Close that program and try again.",
+    ),
+    sqlite3.SQLITE_CORRUPT: ("is damaged", "Keep the file, and bring back a backup."),
+    sqlite3.SQLITE_NOTADB: ("is no log", "Keep the file, and bring back a backup."),
+    sqlite3.SQLITE_READONLY: ("may not be written", "Check the owner and mode of its folder."),
+    sqlite3.SQLITE_CANTOPEN: ("cannot be opened", "Check the owner and mode of its folder."),
+}
+
+
+def _open_meta(database: Database, path: Path, box: str) -> int:
+    """Note this opening and return its number, from 1."""
+    row = database.execute("SELECT box, boot FROM meta").fetchone()
+    if row is None:
+        database.execute("INSERT INTO meta (box, epoch, boot) VALUES (?, 1, 1)", (box,))
+        return 1
+    if row[0] != box:
+        raise LogError(
+            f"The log {path} belongs to box {row[0]}.",
+            needed=f"This is box {box}.",
+            todo="Move the log away, or bring back the identity.json that belongs to it.",
+        )
+    database.execute("UPDATE meta SET boot = boot + 1")
+    return int(row[1]) + 1
+
+
+def _place(database: Database, table: str, stream: str) -> tuple[int, bytes]:
+    row = database.execute(f"SELECT seq, hash FROM {table} WHERE stream = ?", (stream,)).fetchone()  # noqa: S608
+    return (0, GENESIS) if row is None else (int(row[0]), bytes(row[1]))
+
+
+def _head(database: Database, stream: str) -> tuple[int, bytes]:
+    return _place(database, "head", stream)
+
+
+def _set_place(database: Database, table: str, stream: str, seq: int, hash: bytes) -> None:
+    database.execute(
+        f"INSERT OR REPLACE INTO {table} (stream, seq, hash) VALUES (?, ?, ?)",  # noqa: S608
+        (stream, seq, hash),
+    )
+
+
+def _record(row: tuple[Any, ...]) -> Record:
+    stream, seq, boot, mono_ms, wall_ms, egress, salt, body, commitment, hash = row
+    return Record(
+        stream=stream,
+        seq=seq,
+        boot=boot,
+        mono_ms=mono_ms,
+        wall_ms=wall_ms,
+        egress=bool(egress),
+        salt=salt,
+        body=body,
+        commitment=commitment,
+        hash=hash,
+    )
