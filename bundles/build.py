@@ -1,0 +1,160 @@
+"""From a locked recipe to a signed bundle: the central act, on one page.
+
+Each step's work is its own module's; this one knows the order, and that a bundle appears under its name only when it
+is whole. What a bundle is, is said in bundles/README.md.
+"""
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from bundles.components import GatheredFile, PreparedComponent, prepare
+from bundles.errors import LockError
+from bundles.fetch import fetch
+from bundles.format.errors import BundleError
+from bundles.format.kinds import STICK_FILES
+from bundles.format.verify import verify_bundle
+from bundles.indexer import Indexer, fieldpost_index
+from bundles.licences import check_licences
+from bundles.lock import LockedFile, read_lock
+from bundles.recipe import HubSource, Recipe, load_recipe
+from bundles.start_here import INSTALL_SH, start_here
+from bundles.trust import Signer, publish
+from bundles.write import write_components
+
+KNOWN = frozenset({*STICK_FILES, "blobs", "tuf"})
+"""What may lie in a bundle's folder; one that holds anything else is not ours to replace."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """A finished bundle."""
+
+    folder: Path
+    version: int
+    """Of its TUF metadata."""
+    components: tuple[PreparedComponent, ...]
+    fingerprint: str
+
+
+def build(
+    recipe_path: Path,
+    *,
+    out: Path,
+    signer: Signer,
+    installer: Path,
+    cache: Path,
+    date: datetime,
+    indexer: Indexer = fieldpost_index,
+) -> Built:
+    """Make the signed bundle ``out``, replacing an older bundle there.
+
+    Raises:
+        BundleError: one of its kinds, for the step that refused; ``out`` is then as it was.
+    """
+    out = out.resolve()
+    refuse_foreign(out)
+    # 1. The recipe and its lock agree on every file.
+    recipe = load_recipe(recipe_path)
+    locked = read_lock(recipe)
+    # 2. Everything in it may be passed on: before gigabytes are fetched.
+    check_licences(recipe)
+    # 3. Every file is on this machine.
+    gathered = tuple(GatheredFile(locked=file, here=_gather(recipe, file, cache)) for file in locked)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".fieldpost-", dir=out.parent) as work:
+        # 4. Every file is what it should be; packages are unpacked and documents indexed, here and not on a box.
+        components = prepare(recipe, gathered, Path(work), indexer)
+        # 5. Written, signed, checked as a box will check it, and only then given its name.
+        version = assemble(recipe, components, out=out, signer=signer, installer=installer, date=date)
+    return Built(folder=out, version=version, components=components, fingerprint=signer.fingerprint)
+
+
+def assemble(
+    recipe: Recipe,
+    components: Sequence[PreparedComponent],
+    *,
+    out: Path,
+    signer: Signer,
+    installer: Path,
+    date: datetime,
+) -> int:
+    """Write and sign a bundle of prepared components; returns the version of its metadata."""
+    if not installer.is_file():
+        raise BundleError(f"There is no installer {installer}.", todo="Make it with scripts/build, or name one.")
+    out = out.resolve()
+    refuse_foreign(out)
+    growing = out.with_name(out.name + ".tmp")
+    refuse_foreign(growing)
+    shutil.rmtree(growing, ignore_errors=True)
+    targets = write_components(recipe, components, growing)
+    targets |= _write_field_files(recipe, growing, installer)
+    version = publish(signer, targets, growing / "tuf", bundle=f"{recipe.name} {recipe.version}", date=date)
+    verify_bundle(growing, root=(growing / "tuf" / "1.root.json").read_bytes())
+    _replace(out, growing)
+    return version
+
+
+def refuse_foreign(out: Path) -> None:
+    """A folder of somebody's that happens to have this name is never replaced.
+
+    Raises:
+        BundleError: ``out`` is there and is no bundle.
+    """
+    if not out.exists():
+        return
+    foreign = sorted({path.name for path in out.iterdir()} - KNOWN) if out.is_dir() else [out.name]
+    if foreign:
+        raise BundleError(
+            f"{out} holds {foreign[0]}, so it is no bundle.",
+            needed="A build replaces only bundles.",
+            todo="Choose a new folder.",
+        )
+
+
+def _write_field_files(recipe: Recipe, root: Path, installer: Path) -> dict[str, tuple[int, str]]:
+    """What a person opens or runs on the stick; signed too, as ``stick/...``."""
+    texts = {
+        "START-HERE.txt": start_here(
+            title=recipe.title, name=recipe.name, version=recipe.version, languages=recipe.languages
+        ),
+        "install.sh": INSTALL_SH,
+        "installer.pyz": installer.read_bytes(),
+    }
+    for name, data in texts.items():
+        (root / name).write_bytes(data)
+    signed = {name: (root / name).read_bytes() for name in STICK_FILES}
+    return {f"stick/{name}": (len(data), hashlib.sha256(data).hexdigest()) for name, data in signed.items()}
+
+
+def _gather(recipe: Recipe, file: LockedFile, cache: Path) -> Path:
+    """Where the file's bytes are. Their digest is compared with the lock when they are copied."""
+    source = file.source
+    if isinstance(source, HubSource):
+        if source.revision is None:
+            raise LockError(
+                f"The lock names no revision of {file.where}.", todo=f"Run: fieldpost-bundle lock {recipe.path}"
+            )
+        return fetch(source.repo, source.revision, source.file, size=file.size, sha256=file.sha256, cache=cache)
+    path = recipe.folder / source.file
+    if path.stat().st_size != file.size:
+        raise LockError(
+            f"{file.where} of {file.component} has changed since it was locked.",
+            needed=f"It had {file.size:,} bytes and has {path.stat().st_size:,}.",
+            todo=f"Restore it, or run: fieldpost-bundle lock {recipe.path}",
+        )
+    return path
+
+
+def _replace(out: Path, growing: Path) -> None:
+    """Give the finished folder its name; an older bundle steps aside first and goes only then."""
+    old = out.with_name(out.name + ".old")
+    if out.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        out.rename(old)
+    growing.rename(out)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,115 @@
+"""A bundle checked to its last byte: what ``bundles.format.verify`` vouches for, and then every blob hashed.
+
+A box hashes blobs while it copies them; the workstation has nothing to copy, so it reads them here.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bundles.format.digest import CHUNK, digest_of_file
+from bundles.format.errors import DamagedFile
+from bundles.format.kinds import INDEX, STICK_FILES
+from bundles.format.layout import blob_path, open_file
+from bundles.format.manifest import Descriptor
+from bundles.format.verify import VerifiedBundle, verify_bundle
+from bundles.progress import byte_bar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedTarget:
+    """A component, and what was read for it."""
+
+    target: str
+    digest: str
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """A bundle of which every byte is what was signed."""
+
+    bundle: str
+    version: str
+    fingerprint: str
+    metadata_version: int
+    """Of its TUF timestamp, the number that grows with every bundle given out."""
+    components: tuple[CheckedTarget, ...]
+    paths: tuple[str, ...]
+    """Every file that belongs to the bundle, relative to it; sorted."""
+    bytes: int
+
+
+def check_bundle(folder: Path, root: bytes) -> Checked:
+    """Verify a bundle against a trusted ``1.root.json`` and hash every blob.
+
+    Raises:
+        TrustRefused, DamagedFile, MissingFile, FormatRefused: the first bad file is named.
+        OSError: the medium cannot be read.
+    """
+    verified = verify_bundle(folder, root=root)
+    # The index lies among the blobs as well, for tools that look it up by its digest.
+    digest, size = digest_of_file(folder / "index.json")
+    blobs = {Descriptor(media_type=INDEX, digest=digest, size=size): "the index", **dict(_blobs(verified))}
+    with byte_bar("checking", sum(blob.size for blob in blobs)) as bar:
+        for blob, name in blobs.items():
+            _hash(folder, blob, name, bar)
+    paths = sorted({*STICK_FILES, *(blob_path(blob.digest) for blob in blobs), *_read_before(verified)})
+    return Checked(
+        bundle=verified.index.name,
+        version=verified.index.version,
+        fingerprint=verified.fingerprint,
+        metadata_version=verified.versions.timestamp,
+        components=tuple(
+            CheckedTarget(
+                target=component.manifest.target,
+                digest=component.digest,
+                files=len(component.manifest.layers),
+                bytes=sum(layer.blob.size for layer in component.manifest.layers),
+            )
+            for component in verified.components
+        ),
+        paths=tuple(paths),
+        bytes=sum((folder / path).stat().st_size for path in paths),
+    )
+
+
+def _blobs(verified: VerifiedBundle) -> Iterator[tuple[Descriptor, str]]:
+    """Configs and layers, each with the words to name it; a blob that is named twice comes twice."""
+    for component in verified.components:
+        manifest = component.manifest
+        yield manifest.config, f"the config of {manifest.target}"
+        for layer in manifest.layers:
+            yield layer.blob, f"{layer.path} of {manifest.target}"
+
+
+def _read_before(verified: VerifiedBundle) -> Iterator[str]:
+    """The files that verification itself has read: manifests and metadata."""
+    versions = verified.versions
+    for component in verified.components:
+        yield blob_path(component.digest)
+    yield from (f"tuf/{number}.root.json" for number in range(1, versions.root + 1))
+    yield from (f"tuf/{versions.snapshot}.snapshot.json", f"tuf/{versions.targets}.targets.json", "tuf/timestamp.json")
+
+
+def _hash(folder: Path, blob: Descriptor, name: str, bar: Any) -> None:
+    path = blob_path(blob.digest)
+    hashed, size = hashlib.sha256(), 0
+    try:
+        with open_file(folder, path) as file:
+            while chunk := file.read(CHUNK):
+                hashed.update(chunk)
+                size += len(chunk)
+                bar.update(len(chunk))
+    except OSError as error:
+        # A worn medium fails while it is read, and its error names no file.
+        raise DamagedFile(f"{path} ({name}) cannot be read: {error.strerror}.", todo="Use another stick.") from error
+    if (f"sha256:{hashed.hexdigest()}", size) != (blob.digest, blob.size):
+        raise DamagedFile(
+            f"{path} ({name}) is damaged or was changed.",
+            needed="Its bytes are not those that were signed.",
+            todo="Copy the bundle again, or use another stick.",
+        )

@@ -1,0 +1,276 @@
+"""``fieldpost-bundle``: the workstation's command. Each command parses words, calls one module, tells what came."""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bundles import passphrase
+from bundles.build import build as build_bundle
+from bundles.check import check_bundle
+from bundles.errors import RecipeError, SigningError
+from bundles.fetch import list_repository
+from bundles.format.errors import BundleError
+from bundles.inspection import BundleFacts, inspect_bundle
+from bundles.lock import make_lock, write_lock
+from bundles.recipe import load_recipe
+from bundles.stick import write_stick
+from bundles.trust import new_keys, open_signer
+
+DEFAULT_INSTALLER = Path(__file__).parents[1] / "dist" / "installer.pyz"
+
+_PATH = click.Path(path_type=Path)
+_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+class _Speaking(click.Group):
+    """Says our own errors, and those of the disk, in words and with exit code 1; a bug keeps its traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (BundleError, OSError) as error:
+            click.echo(str(error), err=True)
+            ctx.exit(1)
+
+
+def _passphrase_file(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--passphrase-file", type=_PATH, help="Its first line is the passphrase; nobody else may read it."
+    )(command)
+
+
+def _date(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--date",
+        metavar="DATE",
+        help="Signing date, such as 2026-11-24 or 2026-11-24T08:00:00Z.  [default: SOURCE_DATE_EPOCH, or now]",
+    )(command)
+
+
+@click.group(
+    "fieldpost-bundle",
+    cls=_Speaking,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+def main() -> None:
+    """Make signed bundles and sticks from recipes.
+
+    \b
+    The whole way, once:
+      fieldpost-bundle key new --out ~/keys
+      fieldpost-bundle lock bundles/demo/recipe.toml
+      fieldpost-bundle build bundles/demo/recipe.toml --out build/demo --keys ~/keys
+      fieldpost-bundle verify build/demo --trust ~/keys/1.root.json
+      fieldpost-bundle stick build/demo --out /media/stick
+    """
+
+
+@main.group()
+def key() -> None:
+    """The NGO's signing keys."""
+
+
+@key.command("new")
+@click.option("--out", required=True, type=_PATH, help="The new signing folder.")
+@_passphrase_file
+@_date
+def key_new(out: Path, passphrase_file: Path | None, date: str | None) -> None:
+    """Make a signing folder: a root key, a headquarters key, and the root that boxes will trust.
+
+    \b
+    fieldpost-bundle key new --out ~/keys
+    fieldpost-bundle key new --out ~/keys --passphrase-file ~/.fieldpost-passphrase
+
+    Each key gets its own passphrase, typed twice; from a file or FIELDPOST_PASSPHRASE both get the same.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise SigningError(f"{out} already holds something.", needed="Keys are never overwritten.")
+    root = passphrase.obtain("Passphrase for root.key", passphrase_file, confirm=True)
+    hq = passphrase.obtain("Passphrase for hq.key", passphrase_file, confirm=True)
+    fingerprint = new_keys(out, root_passphrase=root, hq_passphrase=hq, date=_signing_date(date))
+    click.echo(f"Made {out / 'root.key'}, {out / 'hq.key'} and {out / '1.root.json'}.")
+    click.echo(f"\nRoot fingerprint:  {fingerprint}\n")
+    click.echo(
+        "Write it down. Whoever installs a first stick compares it, so give it to them on paper or by telephone."
+    )
+    click.echo(f"Back up {out}: without it no box takes another bundle from you. root.key may move to a safe.")
+
+
+@main.command()
+@click.argument("recipe", type=_PATH)
+@click.option("--json", "as_json", is_flag=True, help="Print what was locked as JSON.")
+def lock(recipe: Path, as_json: bool) -> None:
+    """Write down every file of RECIPE with its size and SHA-256, beside it as <name>.lock.json.
+
+    \b
+    fieldpost-bundle lock bundles/recipes/pocket.toml
+
+    Files from the Hugging Face Hub are asked for there and not fetched. Commit the lock with the recipe.
+    """
+    loaded = load_recipe(recipe)
+    files = make_lock(loaded, list_repository)
+    path = write_lock(loaded, files)
+    if as_json:
+        click.echo(path.read_text(encoding="utf-8"), nl=False)
+    else:
+        click.echo(f"{path}: {len(files)} files, {_size(sum(file.size for file in files))}")
+
+
+@main.command()
+@click.argument("recipe", type=_PATH)
+@click.option("--out", required=True, type=_PATH, help="The bundle's folder; an older bundle there is replaced.")
+@click.option("--keys", required=True, type=_PATH, help="The signing folder.")
+@click.option(
+    "--installer", type=_PATH, default=DEFAULT_INSTALLER, show_default="dist/installer.pyz", help="From scripts/build."
+)
+@click.option("--cache", type=_PATH, help="Where fetched files are kept.  [default: ~/.cache/fieldpost]")
+@_passphrase_file
+@_date
+@click.option("--json", "as_json", is_flag=True, help="Print what was built as JSON.")
+def build(
+    recipe: Path,
+    out: Path,
+    keys: Path,
+    installer: Path,
+    cache: Path | None,
+    passphrase_file: Path | None,
+    date: str | None,
+    as_json: bool,
+) -> None:
+    """Make the signed bundle of a locked RECIPE.
+
+    \b
+    fieldpost-bundle build bundles/demo/recipe.toml --out build/demo --keys ~/keys
+    HF_ENDPOINT=https://mirror.example fieldpost-bundle build pocket.toml --out build/pocket --keys ~/keys
+
+    Interrupted downloads go on where they stopped. The same lock, keys and date give the same bytes.
+    """
+    signing_date = _signing_date(date)
+    load_recipe(recipe)  # a slip in the recipe is told before a passphrase is asked for
+    signer = open_signer(keys, passphrase.obtain("Passphrase for hq.key", passphrase_file))
+    built = build_bundle(
+        recipe, out=out, signer=signer, installer=installer, cache=cache or _default_cache(), date=signing_date
+    )
+    facts = inspect_bundle(built.folder)
+    if as_json:
+        click.echo(_json(facts, folder=str(built.folder)))
+    else:
+        click.echo(f"{built.folder}: {_headline(facts)}, metadata version {built.version}")
+        click.echo(f"Root fingerprint:  {built.fingerprint}")
+
+
+@main.command()
+@click.argument("bundle", type=_FOLDER)
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def inspect(bundle: Path, as_json: bool) -> None:
+    """Tell what BUNDLE says it holds. Nothing is verified.
+
+    \b
+    fieldpost-bundle inspect build/demo
+    fieldpost-bundle inspect /media/stick --json
+    """
+    facts = inspect_bundle(bundle)
+    if as_json:
+        click.echo(_json(facts, verified=False))
+        return
+    click.echo("Not verified: this is what the bundle says of itself.\n")
+    click.echo(f"{_headline(facts)}\nLanguages: {', '.join(facts.languages)}")
+    rows = [
+        (f"{c.kind}/{c.name}", c.version, c.licence, _size(c.bytes), str(c.files), c.title) for c in facts.components
+    ]
+    click.echo("\n" + _table(("component", "version", "licence", "size", "files", "card"), rows) + "\n")
+    click.echo(f"Root fingerprint:  {facts.fingerprint}")
+
+
+@main.command()
+@click.argument("bundle", type=_FOLDER)
+@click.option("--trust", required=True, type=_FILE, help="The 1.root.json of the signing folder.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def verify(bundle: Path, trust: Path, as_json: bool) -> None:
+    """Check every signature and every byte of BUNDLE against a root that you trust.
+
+    \b
+    fieldpost-bundle verify build/demo --trust ~/keys/1.root.json
+    fieldpost-bundle verify /media/stick --trust ~/keys/1.root.json
+
+    Exit code 1 names the first bad file.
+    """
+    checked = check_bundle(bundle, trust.read_bytes())
+    if as_json:
+        click.echo(json.dumps({"verified": True, **asdict(checked)}, indent=2, sort_keys=True))
+        return
+    rows = [(c.target, str(c.files), _size(c.bytes), "good") for c in checked.components]
+    click.echo(_table(("signed as", "files", "size", "checked"), rows))
+    click.echo(f"\nVerified: {checked.bundle} {checked.version}, {len(checked.paths)} files, {_size(checked.bytes)}")
+    click.echo(f"Root fingerprint:  {checked.fingerprint}")
+
+
+@main.command()
+@click.argument("bundle", type=_FOLDER)
+@click.option("--out", required=True, type=_FOLDER, help="The mounted stick, or a folder in its place.")
+@click.option("--json", "as_json", is_flag=True, help="Print the receipt as JSON.")
+def stick(bundle: Path, out: Path, as_json: bool) -> None:
+    """Copy BUNDLE onto a stick, read everything back from it and print a receipt.
+
+    \b
+    fieldpost-bundle stick build/demo --out /media/stick
+
+    What lies there already is not copied again. Other files on the stick are left alone.
+    """
+    receipt = write_stick(bundle, out)
+    if as_json:
+        click.echo(json.dumps(asdict(receipt), indent=2, sort_keys=True))
+        return
+    click.echo(
+        f"{out}: {receipt.bundle} {receipt.version}, {receipt.files} files, {_size(receipt.bytes)}, all read back"
+    )
+    click.echo(f"Copied {receipt.copied_files} files, {_size(receipt.copied_bytes)}; removed {receipt.removed_files}.")
+    click.echo(f"Root fingerprint:  {receipt.fingerprint}")
+    click.echo(f"installer.pyz:     sha256 {receipt.installer_sha256}")
+
+
+def _signing_date(given: str | None) -> datetime:
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    try:
+        if given is not None:
+            date = datetime.fromisoformat(given)
+            return date if date.tzinfo else date.replace(tzinfo=UTC)
+        return datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise RecipeError(f"{given or epoch!r} is no date: {error}.", todo="Write it as 2026-11-24.") from error
+
+
+def _default_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fieldpost"
+
+
+def _headline(facts: BundleFacts) -> str:
+    return f"{facts.bundle} {facts.version} ({facts.title}), {_size(facts.total_bytes)}"
+
+
+def _json(facts: BundleFacts, **more: object) -> str:
+    return json.dumps({**asdict(facts), **more}, indent=2, sort_keys=True, ensure_ascii=False)
+
+
+def _size(count: int) -> str:
+    if count < 1000:
+        return f"{count} B"
+    power = min(4, (len(str(count)) - 1) // 3)
+    return f"{count / 1000**power:.1f} {' kMGT'[power]}B"
+
+
+def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(len(row[column]) for row in (heads, *rows)) for column in range(len(heads))]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in (heads, *rows))
+    return "\n".join(line.rstrip() for line in lines)
+
+
+if __name__ == "__main__":
+    main()

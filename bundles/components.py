@@ -1,0 +1,199 @@
+"""From a recipe's locked files to components ready to be written: scanned, unpacked, indexed, described.
+
+Where the files come from is ``bundles.fetch``'s and ``bundles.build``'s; how a component is written down is the
+bundle format's.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bundles.argos_package import explode
+from bundles.errors import LockError, ScanRefused
+from bundles.indexer import Indexer
+from bundles.lock import LockedFile, hash_file
+from bundles.recipe import Component, Recipe
+from bundles.scan import GgufFacts, scan_text, scan_weights
+
+MAX_TITLE = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatheredFile:
+    """A locked file and where its bytes are on this machine."""
+
+    locked: LockedFile
+    here: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """One file of a component, before it is copied into the bundle."""
+
+    path: str
+    """Where it will lie in the component's folder on the box."""
+    here: Path
+    weights: bool = False
+    sha256: str | None = None
+    """What the lock says; None for files made at the build."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedComponent:
+    """Everything that is written down about one component."""
+
+    kind: str
+    name: str
+    publisher: str
+    version: str
+    licence: str
+    title: str
+    layers: tuple[Layer, ...]
+    annotations: Mapping[str, str]
+    """``org.fieldpost.base``, ``.pairs`` or ``.language``, as the kind has them."""
+    facts: GgufFacts | None = None
+    """For a model, what its weights say of themselves."""
+
+
+def prepare(
+    recipe: Recipe, gathered: Sequence[GatheredFile], work: Path, indexer: Indexer
+) -> tuple[PreparedComponent, ...]:
+    """Look into every file and make what the box shall not have to make itself.
+
+    Raises:
+        ScanRefused: a file is not what it should be, or an adapter is for another architecture than its base.
+        LockError: an Argos package is no longer the locked one.
+        IndexFailed: a docpack could not be indexed.
+    """
+    prepared: dict[str, PreparedComponent] = {}
+    for component in recipe.components:
+        folder = work / component.kind / component.name
+        folder.mkdir(parents=True)
+        job = _Job(
+            component=component,
+            files=tuple(file for file in gathered if file.locked.component == component.label),
+            folder=folder,
+            indexer=indexer,
+            models={name: done for name, done in prepared.items() if done.kind == "model"},
+        )
+        prepared[component.label] = _PREPARE[component.kind](job)
+    return tuple(prepared.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    """One component's preparation."""
+
+    component: Component
+    files: tuple[GatheredFile, ...]
+    folder: Path
+    """An empty folder for what is made."""
+    indexer: Indexer
+    models: Mapping[str, PreparedComponent]
+    """Models come first in a recipe, so an adapter finds its base here, under ``model/<name>``."""
+
+    def of(self, role: str) -> list[GatheredFile]:
+        return [file for file in self.files if file.locked.role == role]
+
+
+def _model(job: _Job) -> PreparedComponent:
+    return _describe(job.component, job.files, facts=scan_weights(job.of("weights")[0].here, adapter=False))
+
+
+def _adapter(job: _Job) -> PreparedComponent:
+    facts = scan_weights(job.of("weights")[0].here, adapter=True)
+    base = job.models[f"model/{job.component.base}"]
+    if base.facts is None or facts.architecture != base.facts.architecture:
+        raise ScanRefused(
+            f"{job.component.label} is for the architecture {facts.architecture}.",
+            needed=f"Its base {base.name} is {base.facts.architecture if base.facts else 'unknown'}.",
+            todo="Name the model that it was trained on.",
+        )
+    weights = next(layer for layer in base.layers if layer.weights)
+    return _describe(job.component, job.files, {"org.fieldpost.base": f"sha256:{weights.sha256}"}, facts=facts)
+
+
+def _langpack(job: _Job) -> PreparedComponent:
+    pairs: list[str] = []
+    layers: list[Layer] = []
+    for file in job.of("argos"):
+        # The package does not travel itself, so this is the only place where it meets its lock.
+        _, sha256 = hash_file(file.here, file.locked.path)
+        refuse_changed(file.locked, sha256)
+        package = explode(file.here, job.folder)
+        pairs.append(package.pair)
+        layers += [Layer(path=path, here=here) for path, here in package.files]
+    others = [file for file in job.files if file.locked.role != "argos"]
+    return _describe(job.component, others, {"org.fieldpost.pairs": ",".join(pairs)}, more=layers)
+
+
+def _docpack(job: _Job) -> PreparedComponent:
+    documents = [file.here for file in job.of("documents")]
+    for document in documents:
+        scan_text(document)
+    language = job.component.language or ""
+    index = job.folder / "index.sqlite"
+    job.indexer(documents, docpack=job.component.name, language=language, out=index)
+    more = [Layer(path="index.sqlite", here=index)]
+    return _describe(job.component, job.files, {"org.fieldpost.language": language}, more=more)
+
+
+def _evalset(job: _Job) -> PreparedComponent:
+    return _describe(job.component, job.files)
+
+
+_PREPARE = {"model": _model, "adapter": _adapter, "langpack": _langpack, "docpack": _docpack, "evalset": _evalset}
+
+
+def refuse_changed(locked: LockedFile, sha256: str) -> None:
+    """Compare a file's digest as it was just read with the lock's.
+
+    Raises:
+        LockError: they differ.
+    """
+    if sha256 != locked.sha256:
+        raise LockError(
+            f"{locked.where} of {locked.component} has changed since it was locked.",
+            needed=f"SHA-256 {locked.sha256} is needed.",
+            todo="Restore it, or run: fieldpost-bundle lock",
+        )
+
+
+def _describe(
+    component: Component,
+    files: Sequence[GatheredFile],
+    annotations: Mapping[str, str] | None = None,
+    *,
+    more: Sequence[Layer] = (),
+    facts: GgufFacts | None = None,
+) -> PreparedComponent:
+    layers = list(more)
+    title = component.name
+    for file in files:
+        role = file.locked.role
+        if role in ("card", "glossary", "questions"):
+            text = scan_text(file.here)
+            title = _first_line(text) or title if role == "card" else title
+        layers.append(
+            Layer(path=file.locked.path, here=file.here, weights=role == "weights", sha256=file.locked.sha256)
+        )
+    return PreparedComponent(
+        kind=component.kind,
+        name=component.name,
+        publisher=component.publisher,
+        version=component.version,
+        licence=component.licence,
+        title=title,
+        layers=tuple(sorted(layers, key=lambda layer: layer.path)),
+        annotations=annotations or {},
+        facts=facts,
+    )
+
+
+def _first_line(text: str) -> str:
+    """The first line that says something: after the YAML that cards on the Hub begin with, without heading signs."""
+    text = text.removeprefix("\ufeff")
+    if text.startswith("---\n"):
+        text = text[4:].partition("\n---")[2].lstrip("-")
+    lines = (line.strip().lstrip("#").strip() for line in text.splitlines())
+    return next((line[:MAX_TITLE] for line in lines if line), "")

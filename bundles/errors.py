@@ -1,0 +1,46 @@
+"""What the workstation refuses, and how it says so; the errors of reading a bundle are in ``bundles.format.errors``.
+
+BundleError (bundles.format.errors)
+├── RecipeError       the recipe is not one, or names what is not there
+├── LockError         the lock is missing, or no longer what the recipe and the files say
+├── FetchError        a file could not be fetched whole from the Hugging Face Hub
+├── LicenceRefused    this may not be passed on, or nobody has decided that it may
+├── ScanRefused       the file is not what it claims, or is of a kind that can run code
+├── IndexFailed       ``fieldpost index`` did not make a document index
+├── SigningError      the signing folder or its passphrase is not usable
+└── StickError        the stick cannot take the bundle, or gave back other bytes than were written
+"""
+
+from bundles.format.errors import BundleError
+
+
+class RecipeError(BundleError):
+    """The recipe is not one, or names what is not there."""
+
+
+class LockError(BundleError):
+    """The lock is missing, or no longer what the recipe and the files say."""
+
+
+class FetchError(BundleError):
+    """A file could not be fetched whole from the Hugging Face Hub."""
+
+
+class LicenceRefused(BundleError):
+    """This may not be passed on, or nobody has decided that it may."""
+
+
+class ScanRefused(BundleError):
+    """The file is not what it claims, or is of a kind that can run code."""
+
+
+class IndexFailed(BundleError):
+    """``fieldpost index`` did not make a document index."""
+
+
+class SigningError(BundleError):
+    """The signing folder or its passphrase is not usable."""
+
+
+class StickError(BundleError):
+    """The stick cannot take the bundle, or gave back other bytes than were written."""

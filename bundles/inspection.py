@@ -1,0 +1,93 @@
+"""What a bundle says of itself, for people and scripts. Reads, and believes nothing: verifying is another command."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bundles.format.digest import root_fingerprint
+from bundles.format.errors import BundleError
+from bundles.format.layout import read_blob
+from bundles.format.manifest import IndexEntry, parse_index, parse_manifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComponentFacts:
+    """One component as its manifest describes it."""
+
+    kind: str
+    name: str
+    publisher: str
+    version: str
+    licence: str
+    title: str
+    """The first line of its card, or its name."""
+    files: int
+    bytes: int
+    annotations: Mapping[str, str]
+    """``org.fieldpost.base``, ``.pairs`` or ``.language``, as its kind has them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleFacts:
+    """A bundle as its index describes it."""
+
+    bundle: str
+    publisher: str
+    version: str
+    title: str
+    languages: tuple[str, ...]
+    fingerprint: str
+    metadata_version: int
+    expires: str
+    total_bytes: int
+    """Of everything in the folder, as it would take on a stick."""
+    components: tuple[ComponentFacts, ...]
+
+
+_TOLD = ("org.fieldpost.base", "org.fieldpost.language", "org.fieldpost.pairs")
+
+
+def inspect_bundle(folder: Path) -> BundleFacts:
+    """Read a bundle's own words.
+
+    Raises:
+        BundleError: the folder is no bundle, or a file that describes it cannot be read.
+    """
+    try:
+        index = parse_index((folder / "index.json").read_bytes())
+        timestamp = json.loads((folder / "tuf" / "timestamp.json").read_bytes())["signed"]
+        return BundleFacts(
+            bundle=index.name,
+            publisher=index.publisher,
+            version=index.version,
+            title=index.title,
+            languages=index.languages,
+            fingerprint=root_fingerprint((folder / "tuf" / "1.root.json").read_bytes()),
+            metadata_version=timestamp["version"],
+            expires=timestamp["expires"],
+            total_bytes=sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+            components=tuple(_component(folder, entry) for entry in index.entries),
+        )
+    except FileNotFoundError as error:
+        raise BundleError(
+            f"{folder} is no whole bundle: {error.filename} is missing.", todo="Build it again, or copy it again."
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{folder} has no readable tuf/timestamp.json: {error!r}.", todo="Build it again.") from error
+
+
+def _component(folder: Path, entry: IndexEntry) -> ComponentFacts:
+    manifest = parse_manifest(read_blob(folder, entry.blob))
+    notes = manifest.annotations
+    return ComponentFacts(
+        kind=manifest.kind,
+        name=manifest.name,
+        publisher=manifest.publisher,
+        version=manifest.version,
+        licence=manifest.licence,
+        title=notes.get("org.opencontainers.image.title", manifest.name),
+        files=len(manifest.layers),
+        bytes=sum(layer.blob.size for layer in manifest.layers),
+        annotations={key: notes[key] for key in _TOLD if key in notes},
+    )

@@ -1,0 +1,116 @@
+"""Looks into every file before it is signed: is it what its place in the recipe says, and nothing that can run?
+
+Weights are GGUF and nothing else; every other file is plain UTF-8 text. Pickles, and archives that may hold some,
+have no place. Argos packages are ``bundles.argos_package``'s.
+"""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from bundles.errors import ScanRefused
+
+MAX_TEXT_BYTES = 32 << 20
+_TIMEOUT_S = 120
+
+_REFUSED = (
+    (b"PK\x03\x04", "a zip archive, as PyTorch and NumPy files are"),
+    (b"PK\x05\x06", "a zip archive"),
+    (b"\x80\x02", "a Python pickle, which runs code when it is loaded"),
+    (b"\x80\x03", "a Python pickle, which runs code when it is loaded"),
+    (b"\x80\x04", "a Python pickle, which runs code when it is loaded"),
+    (b"\x80\x05", "a Python pickle, which runs code when it is loaded"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"BZh", "a bzip2 archive"),
+    (b"\xfd7zXZ\x00", "an xz archive"),
+    (b"7z\xbc\xaf'\x1c", "a 7z archive"),
+    (b"\x28\xb5\x2f\xfd", "a zstd archive"),
+    (b"\x89HDF\r\n", "an HDF5 file"),
+    (b"\x7fELF", "a program"),
+    (b"MZ", "a program"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GgufFacts:
+    """What a GGUF header says of itself."""
+
+    architecture: str
+    type: str
+    """``model``, or ``adapter`` for a LoRA."""
+    parameters: int
+    chat_template: bool
+
+
+def refuse_dangerous(head: bytes, name: str) -> None:
+    """Refuse a file by its first bytes; four are enough for most kinds, eight for all.
+
+    Raises:
+        ScanRefused: it is a pickle, an archive or a program.
+    """
+    for magic, what in _REFUSED:
+        if head.startswith(magic):
+            raise ScanRefused(
+                f"{name} is {what}.", needed="Weights come as GGUF, documents as plain text.", todo="Convert it."
+            )
+
+
+def scan_weights(path: Path, *, adapter: bool) -> GgufFacts:
+    """Check a model's or adapter's weights in a child with limits on memory and time.
+
+    Raises:
+        ScanRefused: it is no well-formed GGUF file, or an adapter stands for a model or the other way round.
+    """
+    with path.open("rb") as file:
+        refuse_dangerous(file.read(8), path.name)
+    command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("gguf_header.py")), str(path)]
+    try:
+        child = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, check=False)  # noqa: S603 ours
+    except subprocess.TimeoutExpired as error:
+        raise ScanRefused(
+            f"{path.name} took over {_TIMEOUT_S} s to look at.", todo="Get it from its source."
+        ) from error
+    if child.returncode != 0:
+        said = child.stderr.decode("utf-8", "replace").strip().splitlines()
+        why = said[-1] if child.returncode == 1 and said else f"the check died with status {child.returncode}"
+        raise ScanRefused(
+            f"{path.name} is not a sound GGUF file: {why}.",
+            needed="Weights come as GGUF.",
+            todo="Get it again from its source, or convert it with llama.cpp.",
+        )
+    facts = json.loads(child.stdout)
+    if not facts["architecture"]:
+        raise ScanRefused(f"{path.name} names no architecture.", todo="Convert it again with llama.cpp.")
+    wanted = "adapter" if adapter else "model"
+    if facts["type"] != wanted:
+        raise ScanRefused(
+            f"{path.name} is a GGUF of the type {facts['type']}.", needed=f"Here one of the type {wanted}."
+        )
+    return GgufFacts(
+        architecture=facts["architecture"],
+        type=facts["type"],
+        parameters=facts["parameters"],
+        chat_template=facts["chat_template"],
+    )
+
+
+def scan_text(path: Path) -> str:
+    """Check a card, document, glossary or question file, and return its text.
+
+    Raises:
+        ScanRefused: it is not plain UTF-8 text, or far too long for one.
+    """
+    size = path.stat().st_size
+    if size > MAX_TEXT_BYTES:
+        raise ScanRefused(f"{path.name} has {size:,} bytes.", needed=f"Texts have at most {MAX_TEXT_BYTES:,}.")
+    data = path.read_bytes()
+    refuse_dangerous(data[:8], path.name)
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ScanRefused(f"{path.name} is not UTF-8 text: {error}.", todo="Save it as UTF-8 text.") from error
+    if "\x00" in text:
+        raise ScanRefused(f"{path.name} holds NUL bytes, so it is no text.", todo="Save it as UTF-8 text.")
+    return text

@@ -1,0 +1,191 @@
+"""Writes a bundle onto a stick and proves by reading it back that it is there.
+
+Sticks lie, are pulled out early and are FAT: only missing files are written, each under a temporary name until it is
+on the medium; at the end the page cache is dropped and everything is verified from the stick as a box would do it.
+Whatever else lies on the stick, batches for the hub among it, is left alone.
+"""
+
+import contextlib
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bundles.check import check_bundle
+from bundles.durable import forget_cached, sync_folder
+from bundles.errors import StickError
+from bundles.format.digest import digest_of, digest_of_file
+from bundles.format.errors import BundleError
+from bundles.format.layout import blob_path, open_file, read_blob
+from bundles.format.manifest import parse_index, parse_manifest
+from bundles.progress import byte_bar
+
+FAT_LIMIT = (1 << 32) - 1
+"""Bytes of the largest file that FAT32 holds."""
+
+MOUNTS = Path("/proc/self/mountinfo")
+
+_SPARE = 1 << 20
+_CHUNK = 1 << 20
+_SYNC_EVERY = 16 << 20
+_PART = re.compile(r"\.fieldpost-[0-9a-f]{16}\.part")
+_METADATA = re.compile(r"[0-9]+\.(root|snapshot|targets)\.json|timestamp\.json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What now lies on the stick, read back from it."""
+
+    bundle: str
+    version: str
+    fingerprint: str
+    """Of the root, as the installer will show it."""
+    installer_sha256: str
+    """To compare before the first run on a new box: ``sha256sum installer.pyz``."""
+    files: int
+    bytes: int
+    copied_files: int
+    copied_bytes: int
+    removed_files: int
+
+
+def write_stick(bundle: Path, stick: Path, *, mounts: Path = MOUNTS) -> Receipt:
+    """Make ``stick`` hold exactly this bundle beside whatever else is on it.
+
+    Raises:
+        BundleError: the bundle itself is not whole; the stick is untouched then.
+        StickError: there is no room, a file is too large for the stick, or it gives back other bytes.
+    """
+    with open_file(bundle, "tuf/1.root.json") as file:
+        root = file.read()
+    source = check_bundle(bundle, root)
+    before = _blobs_named_on(stick)
+    missing = [path for path in source.paths if not _same(bundle / path, stick / path)]
+    _refuse_too_large(bundle, missing, stick, mounts)
+    # Blobs first and the timestamp last: until then the stick is visibly not whole, never wrongly so.
+    for path in sorted(missing, key=_order):
+        _copy(bundle / path, stick / path)
+    removed = _remove_ours(stick, set(source.paths), before)
+    for path in source.paths:
+        forget_cached(stick / path)
+    try:
+        back = check_bundle(stick, root)
+    except (BundleError, OSError) as error:
+        raise StickError(
+            f"The stick does not give back what was written: {error}", todo="Run it again, or take another stick."
+        ) from error
+    return Receipt(
+        bundle=back.bundle,
+        version=back.version,
+        fingerprint=back.fingerprint,
+        installer_sha256=digest_of_file(stick / "installer.pyz")[0].removeprefix("sha256:"),
+        files=len(back.paths),
+        bytes=back.bytes,
+        copied_files=len(missing),
+        copied_bytes=sum((bundle / path).stat().st_size for path in missing),
+        removed_files=removed,
+    )
+
+
+def _same(source: Path, copy: Path) -> bool:
+    """Whether the stick's file already is the bundle's. Read from the medium, since memory may remember better."""
+    if not copy.is_file() or copy.is_symlink() or copy.stat().st_size != source.stat().st_size:
+        return False
+    forget_cached(copy)
+    return digest_of_file(copy) == digest_of_file(source)
+
+
+def _refuse_too_large(bundle: Path, missing: Iterable[str], stick: Path, mounts: Path) -> None:
+    sizes = {path: (bundle / path).stat().st_size for path in missing}
+    free = shutil.disk_usage(stick).free
+    if sum(sizes.values()) + _SPARE > free:
+        raise StickError(
+            f"{stick} has {free:,} bytes free.",
+            needed=f"{sum(sizes.values()) + _SPARE:,} are needed.",
+            todo="Remove something from it, or take a larger stick.",
+        )
+    largest = max(sizes, key=lambda path: sizes[path], default=None)
+    if largest is not None and sizes[largest] > FAT_LIMIT and file_system(stick, mounts) in ("vfat", "msdos"):
+        raise StickError(
+            f"{stick} is FAT32, which holds no file of 4 GiB, and {largest} has {sizes[largest]:,} bytes.",
+            todo="Format the stick as exFAT.",
+        )
+
+
+def file_system(folder: Path, mounts: Path = MOUNTS) -> str:
+    """The kernel's name of the file system under ``folder``, such as ``vfat``; empty where that cannot be told."""
+    try:
+        lines = mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        device = folder.stat().st_dev
+    except OSError:
+        return ""
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    for line in lines:
+        place, _, kind = line.partition(" - ")
+        if place.split()[2] == wanted:
+            return kind.split()[0]
+    return ""
+
+
+def _order(path: str) -> tuple[int, str]:
+    if path.startswith("blobs/"):
+        return 0, path
+    return (2 if path == "tuf/timestamp.json" else 1), path
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    growing = target.with_name(f".fieldpost-{secrets.token_hex(8)}.part")
+    try:
+        with source.open("rb") as reading, growing.open("xb") as writing:
+            with byte_bar(source.name, source.stat().st_size) as bar:
+                unsynced = 0
+                while chunk := reading.read(_CHUNK):
+                    writing.write(chunk)
+                    bar.update(len(chunk))
+                    unsynced += len(chunk)
+                    # Otherwise the bar would show memory filling, and the stick minutes of silence.
+                    if unsynced >= _SYNC_EVERY:
+                        writing.flush()
+                        os.fdatasync(writing.fileno())
+                        unsynced = 0
+            writing.flush()
+            os.fsync(writing.fileno())
+        growing.replace(target)
+    except BaseException:
+        growing.unlink(missing_ok=True)
+        raise
+    sync_folder(target.parent)
+
+
+def _blobs_named_on(stick: Path) -> set[str]:
+    """Blobs that the bundle now on the stick names, by relative path: ours, if the new one does not need them.
+
+    Unverified, which is enough to know names: nothing outside blobs/sha256 can come of it.
+    """
+    digests: set[str] = set()
+    # No bundle, or half of one: what is known until then is still ours.
+    with contextlib.suppress(OSError, BundleError):
+        data = (stick / "index.json").read_bytes()
+        digests.add(digest_of(data))
+        for entry in parse_index(data).entries:
+            digests.add(entry.blob.digest)
+            manifest = parse_manifest(read_blob(stick, entry.blob))
+            digests |= {manifest.config.digest, *(layer.blob.digest for layer in manifest.layers)}
+    return {blob_path(digest) for digest in digests}
+
+
+def _remove_ours(stick: Path, kept: set[str], before: set[str]) -> int:
+    stale = [stick / path for path in sorted(before - kept)]
+    stale += [p for p in (stick / "tuf").iterdir() if _METADATA.fullmatch(p.name) and f"tuf/{p.name}" not in kept]
+    for folder in (stick, stick / "tuf", stick / "blobs" / "sha256"):
+        stale += [p for p in folder.iterdir() if _PART.fullmatch(p.name)]
+    removed = 0
+    for path in stale:
+        if path.is_file():
+            path.unlink()
+            removed += 1
+    return removed

@@ -1,0 +1,159 @@
+"""Real signed bundles in a fraction of a second: tiny payloads, written and signed by the code that makes real ones.
+
+Only looking into the files is left out, so that a payload may be any bytes.
+
+    keys = make_keys(tmp_path / "keys")
+    old = make_bundle(tmp_path / "old", keys)
+    new = make_bundle(tmp_path / "new", keys, version="0.2.0", components=[model(b"other weights")])
+
+Each further bundle of the same keys is newer than the one before. ``model`` and its like give usual components;
+``part`` gives any.
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bundles.build import assemble
+from bundles.components import Layer, PreparedComponent
+from bundles.recipe import Recipe
+from bundles.trust import new_keys, open_signer
+
+PASSPHRASE = "only for tests"
+DATE = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
+INSTALLER = b"#!/usr/bin/env python3\nstands in for installer.pyz\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """A signing folder and what a test needs to know of it."""
+
+    folder: Path
+    passphrase: str
+    fingerprint: str
+    """``SHA256:...`` of 1.root.json."""
+
+    @property
+    def root(self) -> Path:
+        """1.root.json, as a box trusts it."""
+        return self.folder / "1.root.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """A component to be: its files by path, and whatever annotations it shall carry."""
+
+    kind: str
+    name: str
+    files: Mapping[str, bytes]
+    version: str = "0.1.0"
+    licence: str = "Apache-2.0"
+    publisher: str = "fieldpost"
+    annotations: Mapping[str, str] | None = None
+
+
+def make_keys(folder: Path, *, passphrase: str = PASSPHRASE, date: datetime = DATE) -> Keys:
+    """A new signing folder; one bcrypt round, because tests have nothing to hide."""
+    fingerprint = new_keys(folder, root_passphrase=passphrase, hq_passphrase=passphrase, date=date, kdf_rounds=1)
+    return Keys(folder=folder, passphrase=passphrase, fingerprint=fingerprint)
+
+
+def part(kind: str, name: str, files: Mapping[str, bytes], **more: object) -> Payload:
+    """Any component."""
+    return Payload(kind=kind, name=name, files=files, **more)  # type: ignore[arg-type]
+
+
+def model(weights: bytes = b"GGUF weights", name: str = "answers", **more: object) -> Payload:
+    """A model of one weights file and a card."""
+    return part("model", name, {f"{name}.gguf": weights, "README.md": f"# {name}\n".encode()}, **more)
+
+
+def adapter(
+    weights: bytes = b"GGUF lora", name: str = "steps", base: bytes = b"GGUF weights", **more: object
+) -> Payload:
+    """An adapter for the model whose weights are ``base``."""
+    annotations = {"org.fieldpost.base": f"sha256:{hashlib.sha256(base).hexdigest()}"}
+    return part("adapter", name, {f"{name}.gguf": weights}, annotations=annotations, **more)
+
+
+def langpack(name: str = "en-sw", **more: object) -> Payload:
+    """Two Argos packages as they lie unpacked, and a glossary."""
+    files = {"glossary.csv": b"en,sw\nwater,maji\n"}
+    for pair in ("en_sw", "sw_en"):
+        files[f"argos/{pair}/metadata.json"] = b"{}"
+        files[f"argos/{pair}/model/model.bin"] = f"weights {pair}".encode()
+    return part("langpack", name, files, annotations={"org.fieldpost.pairs": "en>sw,sw>en"}, **more)
+
+
+def docpack(name: str = "field-guides", **more: object) -> Payload:
+    """Two documents and something in the index's place."""
+    files = {"water.md": b"# Water\nBoil it.\n", "burns.md": b"# Burns\nCool them.\n", "index.sqlite": b"index"}
+    return part("docpack", name, files, annotations={"org.fieldpost.language": "en"}, **more)
+
+
+def evalset(name: str = "ten", **more: object) -> Payload:
+    """One question."""
+    return part("evalset", name, {"questions.jsonl": b'{"question": "?"}\n'}, **more)
+
+
+def whole() -> list[Payload]:
+    """One of every kind."""
+    return [model(), adapter(), langpack(), docpack(), evalset()]
+
+
+def make_bundle(
+    folder: Path,
+    keys: Keys,
+    *,
+    components: Sequence[Payload] | None = None,
+    name: str = "demo",
+    version: str = "0.1.0",
+    publisher: str = "fieldpost",
+    title: str = "Demo",
+    languages: Sequence[str] = ("en", "sw"),
+    installer: bytes = INSTALLER,
+    date: datetime = DATE,
+) -> Path:
+    """A signed bundle at ``folder``, which is also how its stick looks; returns ``folder``."""
+    recipe = Recipe(
+        path=folder / "recipe.toml",
+        name=name,
+        version=version,
+        publisher=publisher,
+        title=title,
+        languages=tuple(languages),
+        components=(),
+        accepted_licences=frozenset(),
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        pyz = Path(scratch) / "installer.pyz"
+        pyz.write_bytes(installer)
+        prepared = [
+            _prepare(payload, Path(scratch) / str(number))
+            for number, payload in enumerate(whole() if components is None else components)
+        ]
+        signer = open_signer(keys.folder, keys.passphrase)
+        assemble(recipe, prepared, out=folder, signer=signer, installer=pyz, date=date)
+    return folder
+
+
+def _prepare(payload: Payload, scratch: Path) -> PreparedComponent:
+    layers = []
+    for path, data in sorted(payload.files.items()):
+        here = scratch / hashlib.sha256(path.encode()).hexdigest()
+        here.parent.mkdir(parents=True, exist_ok=True)
+        here.write_bytes(data)
+        layers.append(Layer(path=path, here=here, weights=path.endswith(".gguf")))
+    return PreparedComponent(
+        kind=payload.kind,
+        name=payload.name,
+        publisher=payload.publisher,
+        version=payload.version,
+        licence=payload.licence,
+        title=payload.name,
+        layers=tuple(layers),
+        annotations=payload.annotations or {},
+    )
