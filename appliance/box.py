@@ -78,12 +78,19 @@ def open_box(home: Home) -> Iterator[Box]:
                 adapters={name: component.only(".gguf") for name, component in release.adapters.items()},
                 context=config.engine.context,
                 threads=config.engine.threads,
+                name=f"{release.model.name} {release.model.version}",
             )
         )
         docpacks = release.of("docpack")
         working = docpacks[0].annotations["org.fieldpost.language"] if docpacks else release.languages[0]
         pipeline = Pipeline(
-            engine=engine, finder=retriever, translator=translator, log=log, config=config, working_lang=working
+            engine=engine,
+            finder=retriever,
+            translator=translator,
+            log=log,
+            config=config,
+            working_lang=working,
+            documents=bool(docpacks),
         )
         yield Box(home=home, config=config, release=release, pipeline=pipeline, retriever=retriever, log=log)
 

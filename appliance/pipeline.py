@@ -70,6 +70,12 @@ class Finished:
 Event = Understood | Found | Said | Finished
 
 
+_ABSTAIN: tuple[str | Usage, ...] = (
+    prompt.ABSTENTION,
+    Usage(prompt_tokens=0, generated_tokens=0, first_token_s=0.0, total_s=0.0, finish="stop"),
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pipeline:
     """The rooms of a box, in the order of a question's way."""
@@ -81,6 +87,8 @@ class Pipeline:
     config: Config
     working_lang: str
     """The documents' language, in which the model is asked."""
+    documents: bool
+    """Whether the release has documents; then nothing is ever answered from the model's memory."""
 
     def ask(self, question: Question) -> Generator[Event, None, None]:
         """Answer one question, telling each step. Closing the iterator cancels the generation.
@@ -122,7 +130,7 @@ class Pipeline:
         request = GenerationRequest(id=question.id, messages=messages, adapter=question.adapter, max_tokens=room)
         answer, written, usage = "", "", None
         given = 0
-        for piece in self.engine.generate(request):
+        for piece in self.engine.generate(request) if passages or not self.documents else _ABSTAIN:
             if isinstance(piece, Usage):
                 usage = piece
                 continue

@@ -24,6 +24,7 @@ def pipeline(engine, *, finder=None, log=None, known=KNOWN):
         log=log or ListLog(),
         config=Config(),
         working_lang="en",
+        documents=True,
     )
 
 
@@ -126,3 +127,10 @@ def test_closing_the_events_cancels_the_generation():
 def test_every_step_is_timed():
     exchange = finished(pipeline(ScriptedEngine(["Boil it. [1]"])).ask(Question(text="How long?", lang="en")))
     assert [step.name for step in exchange.steps] == ["understand", "find", "prompt", "answer", "record"]
+
+
+def test_what_no_document_mentions_is_never_answered_from_memory():
+    engine = ScriptedEngine(["From memory."])
+    exchange = finished(pipeline(engine, finder=ScriptedFinder([])).ask(Question(text="Who won?", lang="en")))
+    assert exchange.abstained
+    assert engine.requests == []

@@ -27,6 +27,7 @@ def jobs(gate):
         log=ListLog(),
         config=Config(),
         working_lang="en",
+        documents=True,
     )
     jobs = Jobs(pipeline)
     yield jobs
