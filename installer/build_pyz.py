@@ -10,6 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 VENDORED = ("tuf", "securesystemslib", "urllib3")
+# Older Pythons cannot even read our modules, so this one asks first, in words that every Python 3 knows.
+_MAIN = b"""import sys
+
+if sys.version_info < (3, 11):
+    sys.exit("Error: This is Python %s. Python 3.11 or newer is needed. Install it, then run this again." % (
+        sys.version.split()[0]))
+
+from installer.cli import main
+
+sys.exit(main())
+"""
 _TIME = (1980, 1, 1, 0, 0, 0)
 _ROOT = Path(__file__).resolve().parents[1]
 
@@ -32,7 +43,7 @@ def main() -> None:
 
 
 def _files() -> Iterator[tuple[str, bytes]]:
-    yield "__main__.py", b"import sys\n\nfrom installer.cli import main\n\nsys.exit(main())\n"
+    yield "__main__.py", _MAIN
     yield "LICENSE", (_ROOT / "LICENSE").read_bytes()
     for folder in ("installer", "bundles/format"):
         for path in (_ROOT / folder).glob("*.py"):

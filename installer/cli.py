@@ -1,6 +1,7 @@
 """``installer.pyz``: the words around ``install``. Speaks to a technician with a stick and no second chance."""
 
 import argparse
+import io
 import json
 import sys
 from collections.abc import Callable
@@ -23,9 +24,9 @@ CONFIRMED_BY = 8
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 when it did what it says, 1 when it refused, 2 for a mistake in the command line."""
-    if sys.version_info < (3, 11):  # noqa: UP036 - the box's Python is whatever its Debian has
-        print(f"Error: This is Python {sys.version.split()[0]}. Python 3.11 or newer is needed.", file=sys.stderr)
-        return 1
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a title in Amharic must not stop a terminal of 1990
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)
@@ -80,19 +81,23 @@ def _install(options: argparse.Namespace) -> int:
     finish()
     state = "is now in use" if done.changed else "was in use already; nothing to do"
     print(f"{done.bundle} {done.version} {state} (release {done.release} in {options.home}).")
+    print(f"Start the page with: fieldpost serve --home {options.home}")
     return 0
 
 
-def _confirm(given: str | None) -> Callable[[str], None]:
-    def confirm(found: str) -> None:
-        print(f"This stick's fingerprint is\n\n    {found}\n")
+def _confirm(given: str | None) -> Callable[[str, bool], None]:
+    def confirm(found: str, known: bool) -> None:
+        if not known:
+            print(f"This stick's fingerprint is\n\n    {found}\n", flush=True)
         if given is not None:
-            if given != found:
+            if given.strip() != found:
                 raise NotConfirmed(
-                    f"The stick has the fingerprint {found}.",
+                    f"tuf/1.root.json on this stick has the fingerprint {found}.",
                     needed=f"{given} was expected.",
                     todo="Do not install this stick; ask your organisation.",
                 )
+            return
+        if known:
             return
         if not sys.stdin.isatty():
             raise NotConfirmed(
@@ -101,7 +106,10 @@ def _confirm(given: str | None) -> Callable[[str], None]:
                 todo=f"If it is, add: --fingerprint {found}",
             )
         print("Compare it with the one that your organisation gave you on paper or by telephone.")
-        typed = input(f"If they are the same, type its last {CONFIRMED_BY} characters: ").strip()
+        try:
+            typed = input(f"If they are the same, type its last {CONFIRMED_BY} characters: ").strip()
+        except EOFError:
+            typed = ""
         if typed != found[-CONFIRMED_BY:]:
             raise NotConfirmed("That is not the end of the fingerprint.", todo="Nothing was installed. Try again.")
 
@@ -131,7 +139,7 @@ def _bar() -> tuple[Callable[[str, int, int], None], Callable[[], None]]:
         return (lambda _what, _done, _total: None), (lambda: None)
 
     def show(what: str, done: int, total: int) -> None:
-        part = done / total if total else 1.0
+        part = min(1.0, done / total) if total else 1.0
         print(f"\r{what:<22} [{'#' * round(30 * part):<30}] {part:4.0%}", end="", file=sys.stderr, flush=True)
 
     return show, lambda: print(file=sys.stderr)

@@ -27,10 +27,13 @@ from installer.preflight import check_home, check_space
 from installer.releases import Releases, State, release_facts
 from installer.store import Store
 
-Confirm = Callable[[str], None]
-"""Gets the stick's fingerprint at the first install; raises NotConfirmed unless it is the right one."""
+Confirm = Callable[[str, bool], None]
+"""Gets the stick's fingerprint, and whether this box trusts it already; raises NotConfirmed unless it is right."""
 Progress = Callable[[str, int, int], None]
 """Told what is being done, bytes done, and bytes in all."""
+
+NAMED = 20
+"""Damaged files that one error names; the next run names the rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +65,7 @@ def install(stick: Path, home: Path, *, confirm: Confirm, progress: Progress) ->
         facts = release_facts(bundle)
         number = releases.find(facts, store) or releases.make(facts, store)  # 6
         changed = number != releases.current
-        releases.commit(draft, root, bundle)  # 7
+        releases.commit(draft, root, bundle, number)  # 7
         releases.activate(number)  # 8
         store.forget_parts()
         return Installed(release=number, bundle=bundle.index.name, version=bundle.index.version, changed=changed)
@@ -73,16 +76,14 @@ def _root(stick: Path, releases: Releases, state: State, confirm: Confirm) -> by
     with open_file(stick, "tuf/1.root.json") as file:
         found = file.read(1 << 20)
     fingerprint = root_fingerprint(found)
-    if not state.root:
-        confirm(fingerprint)
-        return found
-    if fingerprint != state.root:
+    if state.root and fingerprint != state.root:
         raise HomeRefused(
             f"tuf/1.root.json on this stick has the fingerprint {fingerprint}.",
             needed=f"This box trusts {state.root} only.",
             todo="Use a stick from the organisation that set up this box.",
         )
-    return releases.trusted_root(state) or found  # the same bytes, or our own file was emptied
+    confirm(fingerprint, bool(state.root))
+    return found
 
 
 def _copy(bundle: VerifiedBundle, stick: Path, home: Path, store: Store, progress: Progress) -> None:
@@ -101,12 +102,13 @@ def _copy(bundle: VerifiedBundle, stick: Path, home: Path, store: Store, progres
 
     missing = store.missing(wanted, tell("Checking what is here"))
     store.forget_parts({blob.digest for blob in missing})
-    check_space(home, sum(blob.size for blob in missing) - store.begun(missing))
+    check_space(home, [store.remaining(blob) for blob in missing])
     refused = store.take_all(missing, stick, tell("Copying"))
     if refused:
         copied = len(missing) - len(refused)
+        more = f" And {len(refused) - NAMED} more." if len(refused) > NAMED else ""
         raise SourceDamaged(
-            " ".join(error.found for error in refused),
+            " ".join(error.found for error in refused[:NAMED]) + more,
             needed=f"{len(refused)} of {len(missing)} files could not be taken; the other {copied} are kept.",
             todo="Run this again with another stick of the same bundle: it fills in what is missing.",
         )

@@ -1,6 +1,7 @@
 """What must hold before anything is written: the folder, its file system, and the space."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from installer.errors import HomeRefused, NoSpace
@@ -10,7 +11,7 @@ RESERVE = 32 << 20
 
 
 def check_home(home: Path, stick: Path) -> None:
-    """HOME can be made and written, is not on the stick, and its file system has links.
+    """HOME can be made and written, is not on the stick, and is one file system that has links.
 
     Raises:
         HomeRefused: one of these does not hold.
@@ -40,18 +41,32 @@ def check_home(home: Path, stick: Path) -> None:
             todo="Choose a folder on the box's own disk.",
         ) from error
     finally:
-        for name in (".probe", ".probe-link"):
-            (home / name).unlink(missing_ok=True)
+        if home.is_dir():
+            for name in (".probe", ".probe-link"):
+                (home / name).unlink(missing_ok=True)
+    _check_one_file_system(home)
 
 
-def check_space(home: Path, needed: int) -> None:
-    """Raise NoSpace unless ``needed`` bytes and a reserve are free."""
+def check_space(home: Path, sizes: Iterable[int]) -> None:
+    """Raise NoSpace unless files of these many bytes and a reserve fit; each takes whole blocks of the disk."""
     disk = os.statvfs(home)
     free = disk.f_bavail * disk.f_frsize
-    if needed + RESERVE > free:
+    needed = sum(-(-size // disk.f_frsize) * disk.f_frsize for size in sizes) + RESERVE
+    if needed > free:
         mib = 1 << 20
         raise NoSpace(
             f"{free / mib:.0f} MiB are free at {home}.",
-            needed=f"{(needed + RESERVE) / mib:.0f} MiB are needed.",
+            needed=f"{needed / mib:.0f} MiB are needed.",
             todo="Free some space or use a larger disk, then run this again. Nothing was changed.",
         )
+
+
+def _check_one_file_system(home: Path) -> None:
+    for name in ("blobs", "blobs/sha256", "staging", "releases"):
+        path = home / name
+        if path.exists() and path.stat().st_dev != home.stat().st_dev:
+            raise HomeRefused(
+                f"{path} is on another disk than {home}.",
+                needed="A release is links to its files, and links cannot cross disks.",
+                todo="Choose a folder that is on one disk as a whole.",
+            )

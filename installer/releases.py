@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bundles.format.digest import root_fingerprint
 from bundles.format.verify import VerifiedBundle, Versions, copy_trust, versions_from
 from installer.disk import switch, sync_folder, sync_tree, write_json
 from installer.errors import HomeRefused
@@ -41,22 +40,46 @@ class Releases:
 
     @property
     def current(self) -> int | None:
-        """Number of the release in use."""
+        """Number of the release in use.
+
+        Raises:
+            HomeRefused: ``current`` is there and is not the link that the installer makes.
+        """
+        path = self._home / "current"
         try:
-            return int((self._home / "current").readlink().name)
+            return int(path.readlink().name)
         except FileNotFoundError:
             return None
+        except (OSError, ValueError) as error:
+            raise HomeRefused(
+                f"{path} is not the installer's link to a release.", todo="Move it away, then install again."
+            ) from error
 
     def describe(self, number: int) -> dict[str, Any]:
-        """The release's release.json."""
-        raw: dict[str, Any] = json.loads((self._folder / str(number) / "release.json").read_bytes())
+        """The release's release.json.
+
+        Raises:
+            HomeRefused: it is missing or is no JSON.
+        """
+        path = self._folder / str(number) / "release.json"
+        try:
+            raw = json.loads(path.read_bytes())
+            if not isinstance(raw, dict):
+                raise ValueError("no object")
+        except (FileNotFoundError, ValueError) as error:
+            raise HomeRefused(
+                f"{path} cannot be read.", needed="It says what is installed.", todo="Install the stick again."
+            ) from error
         return raw
 
     def find(self, facts: Mapping[str, Any], store: Store) -> int | None:
         """The release that already is what ``facts`` describe, number aside, and links to the store's whole blobs."""
         for folder in self._folder.iterdir():
             if folder.name.isdigit():
-                found = self.describe(int(folder.name))
+                try:
+                    found = self.describe(int(folder.name))
+                except HomeRefused:
+                    continue  # a release that rotted is no use, and no reason not to make a new one
                 if {**found, "number": 0} == {**facts, "number": 0} and _is_linked(folder, found, store):
                     return int(folder.name)
         return None
@@ -110,14 +133,6 @@ class Releases:
                 todo="Restore it from a backup, or install into an empty folder.",
             ) from error
 
-    def trusted_root(self, state: State) -> bytes | None:
-        """The trusted 1.root.json if its file is whole; ``state.root`` says which it must be."""
-        try:
-            root = (self._home / "trust" / "1.root.json").read_bytes()
-        except FileNotFoundError:
-            return None
-        return root if root_fingerprint(root) == state.root else None
-
     def draft_trust(self) -> Path:
         """A copy of the trusted metadata to verify against; the original is not touched."""
         folder = self._home / "trusts"
@@ -127,20 +142,20 @@ class Releases:
         copy_trust(self._home / "trust" / "metadata", draft / "metadata")
         return draft
 
-    def commit(self, draft: Path, root: bytes, bundle: VerifiedBundle) -> None:
-        """From now on trust what the draft trusts, and nothing older."""
+    def commit(self, draft: Path, root: bytes, bundle: VerifiedBundle, number: int) -> None:
+        """From now on trust what the draft trusts, and nothing older; release ``number`` is about to be used."""
         (draft / "1.root.json").write_bytes(root)
         sync_tree(draft)
         old = self._home / "trust"
-        number = int(old.readlink().name) + 1 if old.is_symlink() else 1
-        named = draft.with_name(str(number))
+        named = draft.with_name(str(int(old.readlink().name) + 1 if old.is_symlink() else 1))
         shutil.rmtree(named, ignore_errors=True)
         draft.rename(named)
         sync_folder(named.parent)
         # The floor first: should the power fail between the two, the older metadata stands above no floor of its own.
-        state = State(root=bundle.fingerprint, floor=bundle.versions, previous=self.current)
+        previous = self.read_state().previous if number == self.current else self.current
+        state = State(root=bundle.fingerprint, floor=bundle.versions, previous=previous)
         write_json(self._home / "state.json", {"format": FORMAT, **asdict(state)})
-        switch(old, f"trusts/{number}")
+        switch(old, f"trusts/{named.name}")
         for folder in named.parent.iterdir():
             if folder.name != named.name:
                 shutil.rmtree(folder)

@@ -8,10 +8,12 @@ HOME/
 import hashlib
 import os
 from collections.abc import Callable, Collection, Iterable
+from itertools import count
 from pathlib import Path
+from typing import BinaryIO
 
 from bundles.format.digest import CHUNK, digest_of_file
-from bundles.format.errors import BundleError
+from bundles.format.errors import BundleError, DamagedFile
 from bundles.format.layout import blob_path, damaged, open_file
 from bundles.format.manifest import Descriptor
 from installer.disk import sync_folder
@@ -47,47 +49,32 @@ class Store:
                 progress(blob.size)
         return absent
 
-    def begun(self, blobs: Iterable[Descriptor]) -> int:
-        """Bytes of these that an earlier run left in staging."""
-        parts = (self._part(blob) for blob in blobs)
-        return sum(part.stat().st_size for part in parts if part.exists())
+    def remaining(self, blob: Descriptor) -> int:
+        """Bytes of this one that are still to be written, besides what an earlier run left in staging."""
+        part = self._part(blob)
+        return max(0, blob.size - part.stat().st_size) if part.exists() else blob.size
 
     def take(self, blob: Descriptor, stick: Path, progress: Progress) -> None:
         """Copy one blob from the stick, going on where an earlier run stopped.
 
         Raises:
-            DamagedFile: the stick's bytes are not the signed ones; nothing of them is kept.
+            DamagedFile: the stick's bytes are not the signed ones, and nothing of them is kept; or cannot be read.
             MissingFile: the stick does not have it.
             DiskLies: this box's disk gives back other bytes than were written.
             OSError: stick or disk failed, or the disk is full; what was copied is kept.
         """
         part = self._part(blob)
         name = blob_path(blob.digest)
+        if begun := part.exists():
+            part.chmod(0o644)  # a run that ended just before the rename left it read-only
         with open_file(stick, name) as source, part.open("a+b") as out:
-            out.seek(0)
-            digest = hashlib.sha256()
-            done = 0
-            while chunk := out.read(CHUNK):
-                digest.update(chunk)
-                done += len(chunk)
-            if done > blob.size:
+            whole = _copy(source, out, blob, name, progress)
+            if not whole and begun:
+                # What the earlier run left may be what is wrong, so the stick is blamed only without it.
+                progress(-out.tell())
                 out.truncate(0)
-                digest, done = hashlib.sha256(), 0
-            source.seek(done)
-            progress(done)
-            chunks = 0
-            while done < blob.size and (chunk := source.read(min(CHUNK, blob.size - done))):
-                digest.update(chunk)
-                out.write(chunk)
-                done += len(chunk)
-                progress(len(chunk))
-                chunks += 1
-                if chunks % SYNC_EVERY == 0:
-                    out.flush()
-                    os.fdatasync(out.fileno())
-            out.flush()
-            os.fsync(out.fileno())
-            if digest.hexdigest() != self.path(blob.digest).name or source.read(1):
+                whole = _copy(source, out, blob, name, progress)
+            if not whole:
                 part.unlink()
                 raise damaged(name)
             # From the medium, not from memory: that is what will be there after a restart.
@@ -124,3 +111,41 @@ class Store:
 
     def _part(self, blob: Descriptor) -> Path:
         return self._staging / f"{self.path(blob.digest).name}.part"
+
+
+def _copy(source: BinaryIO, out: BinaryIO, blob: Descriptor, name: str, progress: Progress) -> bool:
+    """Go on with ``out`` where it ends, and sync it; whether it then is the whole blob."""
+    out.seek(0)
+    digest, done = hashlib.sha256(), 0
+    while chunk := out.read(CHUNK):
+        digest.update(chunk)
+        done += len(chunk)
+    progress(done)
+    try:
+        source.seek(done)
+        for number in count(1):
+            chunk = _read(source, max(0, min(CHUNK, blob.size - done)), name)
+            if not chunk:
+                break
+            digest.update(chunk)
+            out.write(chunk)
+            done += len(chunk)
+            progress(len(chunk))
+            if number % SYNC_EVERY == 0:
+                out.flush()
+                os.fdatasync(out.fileno())
+        longer = _read(source, 1, name)
+    finally:
+        out.flush()
+        os.fsync(out.fileno())
+    return done == blob.size and not longer and f"sha256:{digest.hexdigest()}" == blob.digest
+
+
+def _read(source: BinaryIO, size: int, name: str) -> bytes:
+    try:
+        return source.read(size)
+    except OSError as error:
+        raise DamagedFile(
+            f"{name} cannot be read from the stick: {error.strerror}.",
+            todo="Use another stick; what was copied is kept.",
+        ) from error
