@@ -88,9 +88,7 @@ def routes(box: Box, jobs: Jobs, door: Door | None) -> APIRouter:
             raise HTTPException(404, str(error)) from error
         if not start <= end <= len(text):
             raise HTTPException(404, "The document has no such place.")
-        page = pages.document(
-            title=title, text=text, text_lang=text_lang, start=start, end=end, lang=box.offered(lang)
-        )
+        page = pages.document(title=title, text=text, text_lang=text_lang, start=start, end=end, lang=box.offered(lang))
         return HTMLResponse(page)
 
     @router.get("/enter")
