@@ -182,6 +182,7 @@ def _object(data: bytes, media_type: str, what: str) -> dict[str, Any]:
         raise FormatRefused(f"{what.capitalize()} has {len(data)} bytes.", needed=f"At most {MAX_BYTES}.")
     try:
         raw = json.loads(data, object_pairs_hook=_no_twins)
+        json.dumps(raw, ensure_ascii=False).encode()  # half a surrogate pair passes until somebody writes it down
     except (ValueError, RecursionError) as error:
         raise FormatRefused(f"{what.capitalize()} is no JSON: {error}.") from error
     if not isinstance(raw, dict) or raw.get("schemaVersion") != 2 or raw.get("mediaType") != media_type:

@@ -9,9 +9,10 @@ The checks, in this order; nothing is parsed before the check above it held:
     4  the stick   every file on top of the bundle that is there has its signed bytes
     5  the index   has its signed bytes; only then parsed; and is signed under the bundle's own name
     6  manifests   have their signed bytes, under the very names the index gives; only then parsed
-    7  each says of itself what its signed name says
+    7  each says of itself what its signed name says, and no two want one folder
 
-The bytes of the other blobs are checked by whoever copies or reads them. Source: the TUF specification 1.0.
+The index's second copy and the configs, which nobody opens, are hashed where they are there: no byte of a bundle is
+free to change. The bytes of the layers are checked by whoever copies or reads them. Source: the TUF specification 1.0.
 """
 
 import json
@@ -19,11 +20,11 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 from tuf.api import exceptions
 from tuf.api.metadata import Metadata, TargetFile
@@ -33,9 +34,9 @@ from tuf.ngclient.fetcher import FetcherInterface
 
 from bundles.format.digest import root_fingerprint
 from bundles.format.errors import BundleError, DamagedFile, FormatRefused, MissingFile, TrustRefused
-from bundles.format.kinds import STICK_FILES
-from bundles.format.layout import damaged, open_file, read_blob, read_verified
-from bundles.format.manifest import Index, Manifest, parse_index, parse_manifest
+from bundles.format.kinds import INDEX, STICK_FILES
+from bundles.format.layout import blob_path, damaged, open_file, read_blob, read_verified
+from bundles.format.manifest import Descriptor, Index, Manifest, parse_index, parse_manifest
 
 # Expiry is compared with this, so that it never blocks: clocks start in 1970, or in whatever year a battery died.
 _NO_CLOCK = datetime(1970, 1, 1, tzinfo=UTC)
@@ -91,12 +92,15 @@ def verify_bundle(
         with tempfile.TemporaryDirectory(prefix="fieldpost-trust-") as scratch:
             return verify_bundle(folder, root=root, trust=Path(scratch), floor=floor, all_files=all_files)
     _check_root(folder, root)
-    updater, versions = _refresh(folder, root, trust)
-    _check_floor(versions, floor or Versions())
-    _check_files_on_top(folder, updater, all_files=all_files)
-    index = _read_index(folder, updater)
-    components = tuple(_read_components(folder, updater, index))
-    return VerifiedBundle(index=index, components=components, versions=versions, fingerprint=root_fingerprint(root))
+    signed = _Signed(folder, root, trust)
+    _check_floor(signed.versions, floor or Versions())
+    _check_files_on_top(folder, signed, all_files=all_files)
+    index = _read_index(folder, signed)
+    components = tuple(_read_components(folder, signed, index))
+    signed.check_spelling()
+    return VerifiedBundle(
+        index=index, components=components, versions=signed.versions, fingerprint=root_fingerprint(root)
+    )
 
 
 def copy_trust(source: Path, target: Path) -> None:
@@ -120,45 +124,64 @@ def _check_root(folder: Path, root: bytes) -> None:
         )
 
 
-def _refresh(folder: Path, root: bytes, trust: Path) -> tuple[Updater, Versions]:
-    """Checks 1 to 3."""
-    reader = _FolderReader(folder)
-    try:
-        updater = Updater(str(trust), f"{_BASE}tuf/", fetcher=reader, config=UpdaterConfig(), bootstrap=root)
-        # ngclient has no public way to do without a clock; the version of tuf is pinned and a test watches this.
-        updater._trusted_set.reference_time = _NO_CLOCK
-        updater.refresh()
-    except exceptions.BadVersionNumberError as error:
-        raise _older(reader.last) from error
-    except exceptions.UnsignedMetadataError as error:
-        raise TrustRefused(
-            f"{reader.last} is damaged, or is not signed by a key that is trusted here.",
-            todo="Copy the bundle again; if it stays, use a stick from your organisation.",
-        ) from error
-    except exceptions.DownloadHTTPError as error:
-        raise MissingFile(f"{reader.last} is missing.", todo="Copy the whole bundle again.") from error
-    except (exceptions.RepositoryError, exceptions.DownloadError, ValueError) as error:
-        raise DamagedFile(f"{reader.last} cannot be read: {error}.", todo="Copy the bundle again.") from error
-    for name, data in reader.read.items():
-        _check_spelling(name, data)
-    trusted = updater._trusted_set
-    return updater, Versions(
-        root=trusted.root.version,
-        timestamp=trusted.timestamp.version,
-        snapshot=trusted.snapshot.version,
-        targets=trusted.targets.version,
-    )
+class _Signed:
+    """The signed metadata of one bundle: target names in, lengths and hashes out; every refusal names its file."""
 
+    def __init__(self, folder: Path, root: bytes, trust: Path) -> None:
+        """Checks 1 to 3."""
+        self._reader = _FolderReader(folder)
+        with self._in_words():
+            self._updater = Updater(
+                str(trust), f"{_BASE}tuf/", fetcher=self._reader, config=UpdaterConfig(), bootstrap=root
+            )
+            # ngclient has no public way to do without a clock; the version of tuf is pinned and a test watches this.
+            self._updater._trusted_set.reference_time = _NO_CLOCK
+            self._updater.refresh()
+        trusted = self._updater._trusted_set
+        self.versions = Versions(
+            root=trusted.root.version,
+            timestamp=trusted.timestamp.version,
+            snapshot=trusted.snapshot.version,
+            targets=trusted.targets.version,
+        )
+        self.check_spelling()
 
-def _check_spelling(name: str, data: bytes) -> None:
-    """JSON says the same thing in many spellings, and a signature covers only the sense; we accept our spelling only.
+    def target(self, name: str) -> TargetFile:
+        """A target, through whichever delegation may sign it."""
+        with self._in_words():
+            target = self._updater.get_targetinfo(name)
+        if target is None:
+            raise TrustRefused(f"{name} is not signed by anybody who may.", todo="Build the bundle again.")
+        return target
 
-    So a flipped bit is found wherever it is, and nothing can hide in a verified file.
-    """
-    metadata: Metadata[Any] = Metadata.from_bytes(data)
-    signatures = json.loads(data)["signatures"]
-    if metadata.to_bytes(JSONSerializer()) != data or not all(_SIGNATURE.fullmatch(s["sig"]) for s in signatures):
-        raise damaged(name)
+    def check_spelling(self) -> None:
+        """JSON says the same in many spellings, and a signature covers only the sense; we accept our spelling only.
+
+        So a flipped bit is found wherever it is, and nothing can hide in a verified file.
+        """
+        for name, data in self._reader.read.items():
+            metadata: Metadata[Any] = Metadata.from_bytes(data)
+            signatures = json.loads(data)["signatures"]
+            plain = all(_SIGNATURE.fullmatch(signature["sig"]) for signature in signatures)
+            if not plain or metadata.to_bytes(JSONSerializer()) != data:
+                raise damaged(name)
+
+    @contextmanager
+    def _in_words(self) -> Iterator[None]:
+        """TUF's errors in a technician's words, with the file that TUF does not name."""
+        try:
+            yield
+        except exceptions.BadVersionNumberError as error:
+            raise _older(self._reader.last) from error
+        except exceptions.UnsignedMetadataError as error:
+            raise TrustRefused(
+                f"{self._reader.last} is damaged, or is not signed by a key that is trusted here.",
+                todo="Copy the bundle again; if it stays, use a stick from your organisation.",
+            ) from error
+        except exceptions.DownloadHTTPError as error:
+            raise MissingFile(f"{self._reader.last} is missing.", todo="Copy the whole bundle again.") from error
+        except (exceptions.RepositoryError, exceptions.DownloadError, ValueError) as error:
+            raise DamagedFile(f"{self._reader.last} cannot be read: {error}.", todo="Copy the bundle again.") from error
 
 
 def _check_floor(versions: Versions, floor: Versions) -> None:
@@ -176,10 +199,10 @@ def _older(name: str) -> TrustRefused:
     )
 
 
-def _check_files_on_top(folder: Path, updater: Updater, *, all_files: bool) -> None:
+def _check_files_on_top(folder: Path, signed: _Signed, *, all_files: bool) -> None:
     """Check 4."""
     for name in STICK_FILES:
-        target = _signed(updater, f"stick/{name}")
+        target = signed.target(f"stick/{name}")
         if (folder / name).exists() or all_files or name == "index.json":
             _check_bytes(folder, name, target)
 
@@ -192,19 +215,27 @@ def _check_bytes(folder: Path, name: str, target: TargetFile) -> None:
             raise damaged(name) from error
 
 
-def _read_index(folder: Path, updater: Updater) -> Index:
+def _read_index(folder: Path, signed: _Signed) -> Index:
     """Check 5."""
-    target = _signed(updater, "stick/index.json")
+    target = signed.target("stick/index.json")
     index = parse_index(read_verified(folder, "index.json", digest=_digest(target), size=target.length))
-    if _digest(_signed(updater, index.target)) != _digest(target):
+    if _digest(signed.target(index.target)) != _digest(target):
         raise TrustRefused("index.json is not the bundle that was signed.", needed=f"{index.target} is needed.")
+    _check_unread(folder, Descriptor(media_type=INDEX, digest=_digest(target), size=target.length))
     return index
 
 
-def _read_components(folder: Path, updater: Updater, index: Index) -> Iterator[VerifiedComponent]:
+def _check_unread(folder: Path, blob: Descriptor) -> None:
+    """A blob that nobody opens may be absent, never changed."""
+    if (folder / blob_path(blob.digest)).exists():
+        read_blob(folder, blob)
+
+
+def _read_components(folder: Path, signed: _Signed, index: Index) -> Iterator[VerifiedComponent]:
     """Checks 6 and 7."""
+    folders: set[str] = set()
     for entry in index.entries:
-        target = _signed(updater, entry.target)
+        target = signed.target(entry.target)
         if _digest(target) != entry.blob.digest or target.length != entry.blob.size:
             raise TrustRefused(
                 f"The index names another {entry.target} than the one that was signed.",
@@ -213,15 +244,11 @@ def _read_components(folder: Path, updater: Updater, index: Index) -> Iterator[V
         manifest = parse_manifest(read_blob(folder, entry.blob))
         if manifest.target != entry.target:
             raise FormatRefused(f"{entry.target} calls itself {manifest.target}.")
+        if manifest.folder in folders:
+            raise FormatRefused(f"Two components of the bundle want the folder {manifest.folder}.")
+        folders.add(manifest.folder)
+        _check_unread(folder, manifest.config)
         yield VerifiedComponent(manifest=manifest, digest=entry.blob.digest)
-
-
-def _signed(updater: Updater, name: str) -> TargetFile:
-    """A target, through whichever delegation may sign it."""
-    target = updater.get_targetinfo(name)
-    if target is None:
-        raise TrustRefused(f"{name} is not signed by anybody who may.", todo="Build the bundle again.")
-    return target
 
 
 def _digest(target: TargetFile) -> str:
@@ -240,7 +267,7 @@ class _FolderReader(FetcherInterface):
         self.read: dict[str, bytes] = {}
 
     def _fetch(self, url: str) -> Iterator[bytes]:
-        name = unquote(url.removeprefix(_BASE))
+        name = url.removeprefix(_BASE)
         try:
             with open_file(self._root, name) as file:
                 self.last = name

@@ -113,6 +113,8 @@ def test_digests_are_sha256(digest):
         (b"{}", "another type"),
         (b"[]", "another type"),
         (b"\xff", "no JSON"),
+        (b'{"a": "\\ud800"}', "no JSON"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "no JSON"),
         (b" " * (MAX_BYTES + 1), "bytes"),
     ],
 )

@@ -32,7 +32,7 @@ def home(tmp_path):
 def put(keys):
     """Install quietly, with the right fingerprint at hand."""
 
-    def confirm(found):
+    def confirm(found, known):
         assert found == keys.fingerprint
 
     return lambda stick, home: install(stick, home, confirm=confirm, progress=lambda *_: None)

@@ -4,10 +4,13 @@ import json
 import os
 import pty
 import random
+import shutil
 import subprocess
 import sys
 import time
 import zipfile
+from collections import Counter
+from datetime import datetime
 
 import pytest
 
@@ -154,3 +157,123 @@ def test_the_disk_is_synced_before_each_name_that_counts(made_stick, home, keys,
                 assert source in synced, f"{source} was named before it was on the disk"
     assert renames > 10
     assert str(home / "blobs" / "sha256") in synced
+
+
+def test_killed_at_any_call_that_changes_the_disk_it_leaves_old_or_new(tmp_path, keys):
+    """A SIGKILL at the entry of each rename, link, removal and sync of a whole update, one run for each."""
+    old = make_bundle(tmp_path / "old", keys, version="9.0.0", components=[model(b"old")])
+    new = make_bundle(tmp_path / "new", keys, version="9.1.0", components=[model(b"new")])
+    before = tmp_path / "before"
+    installer("install", "--from", old, "--home", before, "--fingerprint", keys.fingerprint)
+    calls = "rename,link,linkat,symlink,symlinkat,unlink,unlinkat,mkdir,rmdir,chmod,fchmod,fsync,fdatasync"
+
+    def update(home, *strace):
+        command = [sys.executable, "-I", "-S", PYZ, "install", "--from", new, "--home", home]
+        return subprocess.run(["strace", "-f", "-qq", *strace, *command], capture_output=True).returncode
+
+    trial = shutil.copytree(before, tmp_path / "trial", symlinks=True)
+    trace = tmp_path / "trace"
+    assert update(trial, "-o", trace, "-e", f"trace={calls}") == 0
+    counts = Counter(line.split("(")[0].split()[-1] for line in trace.read_text().splitlines() if "(" in line)
+    points = [(call, number) for call, total in sorted(counts.items()) for number in range(1, total + 1)]
+    assert counts["fsync"] > 10
+    assert counts["rename"] > 5
+
+    outcomes = Counter()
+    switches = [point for point in points if point[0] in ("rename", "symlink")]  # every one of these, and some others
+    others = [point for point in points if point not in switches]
+    for call, number in switches + random.Random(SEED).sample(others, 6):
+        home = shutil.copytree(before, tmp_path / "home", symlinks=True)
+        status = update(home, "-o", "/dev/null", "-e", f"inject={call}:signal=KILL:when={number}")
+        assert status in (-9, 137), f"{call} {number} did not end it"
+        version = assert_release_is_whole(home)["version"]
+        outcomes[version] += 1
+        installer("install", "--from", new, "--home", home)
+        assert assert_release_is_whole(home)["version"] == "9.1.0", (call, number)
+        assert not list((home / "staging").iterdir()), (call, number)
+        assert not list((home / "releases").glob("*.tmp")), (call, number)
+        shutil.rmtree(home)
+    assert outcomes["9.0.0"] > 6
+
+
+@pytest.mark.parametrize("second", ["1970-01-01 00:00:10", "2040-06-01 12:00:00"])
+def test_the_boxs_clock_is_never_asked(made_stick, home, keys, tmp_path, second):
+    """A box whose battery died, and a bundle long past its expiry; the clock itself is what is changed."""
+    source = tmp_path / "clock.c"
+    told = int(datetime.fromisoformat(f"{second}+00:00").timestamp())
+    source.write_text(CLOCK % {"told": told})
+    subprocess.run(["g++", "-shared", "-fPIC", "-x", "c", source, "-o", tmp_path / "clock.so"], check=True)
+    env = {**os.environ, "LD_PRELOAD": str(tmp_path / "clock.so")}
+    year = [sys.executable, "-I", "-S", "-c", "import datetime; print(datetime.datetime.now().year)"]
+    assert subprocess.run(year, env=env, capture_output=True, text=True).stdout.strip() == second[:4]
+    command = [sys.executable, "-I", "-S", PYZ, "install", "--from", made_stick, "--home", home]
+    done = subprocess.run([*command, "--fingerprint", keys.fingerprint], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert_release_is_whole(home)
+
+
+CLOCK = """
+#define _GNU_SOURCE
+#include <time.h>
+#include <sys/time.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int clock_gettime(clockid_t id, struct timespec *t) {
+  long code = syscall(SYS_clock_gettime, id, t);
+  if (id == CLOCK_REALTIME) { t->tv_sec = %(told)d; t->tv_nsec = 0; }
+  return (int)code;
+}
+time_t time(time_t *t) { if (t) *t = %(told)d; return %(told)d; }
+int gettimeofday(struct timeval *t, void *z) { t->tv_sec = %(told)d; t->tv_usec = 0; return 0; }
+"""
+
+
+def test_an_older_python_is_told_so_and_not_shown_a_traceback():
+    program = f"import runpy, sys; sys.version_info = (3, 9, 2); runpy.run_path({str(PYZ)!r}, run_name='__main__')"
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "Python 3.11 or newer is needed" in done.stderr
+
+
+def test_a_wrong_fingerprint_is_refused_also_by_a_box_that_trusts_the_stick(made_stick, home, keys):
+    installer("install", "--from", made_stick, "--home", home, "--fingerprint", keys.fingerprint)
+    done = installer("install", "--from", made_stick, "--home", home, "--fingerprint", "SHA256:no", check=False)
+    assert done.returncode == 1
+    assert "SHA256:no was expected" in done.stderr
+
+
+def test_status_of_a_rotten_release_is_said_in_words(made_stick, home, keys):
+    installer("install", "--from", made_stick, "--home", home, "--fingerprint", keys.fingerprint)
+    (home / "releases" / "1" / "release.json").write_bytes(b"")
+    done = installer("status", "--home", home, check=False)
+    assert done.returncode == 1
+    assert "release.json cannot be read" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_closing_the_terminal_at_the_question_installs_nothing(made_stick, home):
+    leader, follower = pty.openpty()
+    command = [sys.executable, "-I", "-S", PYZ, "install", "--from", made_stick, "--home", home]
+    process = subprocess.Popen(command, stdin=follower, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    os.write(leader, b"\x04")
+    _, err = process.communicate(timeout=60)
+    os.close(leader)
+    os.close(follower)
+    assert process.returncode == 1
+    assert "Nothing was installed" in err
+    assert "Traceback" not in err
+    assert not (home / "current").exists()
+
+
+def test_without_cryptography_the_vendored_ed25519_is_what_verifies(made_stick, home, keys):
+    program = (
+        f"import runpy, sys; sys.path.insert(0, {str(PYZ)!r}); sys.argv = ['installer.pyz', 'install', '--from',"
+        f" {str(made_stick)!r}, '--home', {str(home)!r}, '--fingerprint', {keys.fingerprint!r}]\n"
+        "from installer.cli import main\n"
+        "assert main() == 0\n"
+        "assert 'cryptography' not in sys.modules\n"
+        "assert any(name.startswith('securesystemslib._vendor.ed25519') for name in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
