@@ -1,0 +1,158 @@
+"""The hub on the network: three requests, the same that ``appliance.sync.transport`` makes.
+
+    POST  /v1/enrol        a box's introduction                     200 receipt
+    HEAD  /v1/b/{sha256}   how much of a batch is here              Upload-Offset, Upload-Complete
+    PATCH /v1/b/{sha256}   the rest of it, from Upload-Offset on    200 receipt, 409 with the true offset
+
+Refusals are plain sentences. A batch proves by itself whose it is, so there is no sign-in.
+"""
+
+import hashlib
+import socket
+from collections.abc import Callable
+
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+
+from appliance.errors import FieldpostError, ForkDetected, HubError
+from appliance.hub.enrol import admit
+from appliance.hub.ingest import Hub
+from appliance.hub.uploads import Taken, Uploads
+from appliance.sync.batch import MAX_BATCH
+from appliance.sync.wire import MAX_MESSAGE, NO, SHA256_NAME, UPLOAD_COMPLETE, UPLOAD_LENGTH, UPLOAD_OFFSET, YES
+
+_RECEIPT = "application/vnd.fieldpost.receipt.v1"
+
+
+def create_app(hub: Hub) -> FastAPI:
+    """The hub's application.
+
+    Raises:
+        HubError: the folder of partial uploads cannot be made.
+    """
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    uploads = Uploads(hub.folder / "partial")
+
+    @app.exception_handler(FieldpostError)
+    async def refuse(request: Request, error: FieldpostError) -> Response:
+        status = 412 if isinstance(error, ForkDetected) else 500 if isinstance(error, HubError) else 403
+        return Response(str(error), status, media_type="text/plain")
+
+    @app.post("/v1/enrol")
+    async def enrol(request: Request) -> Response:
+        data = b""
+        async for chunk in request.stream():
+            data += chunk
+            if len(data) > MAX_MESSAGE:
+                return _plain(413, f"An introduction has at most {MAX_MESSAGE} bytes.")
+        return await run_in_threadpool(_admitted, hub, data)
+
+    @app.head("/v1/b/{sha}")
+    async def offset(sha: str) -> Response:
+        if not SHA256_NAME.fullmatch(sha):
+            return _plain(404, "No such batch.")
+        known = await run_in_threadpool(hub.storage.batch, sha)
+        return _at(known[1], 200, complete=True) if known else _at(uploads.offset(sha), 200)
+
+    @app.patch("/v1/b/{sha}")
+    async def upload(sha: str, request: Request) -> Response:
+        place = _number(request, UPLOAD_OFFSET)
+        length = _number(request, UPLOAD_LENGTH)
+        if not SHA256_NAME.fullmatch(sha) or place is None or length is None:
+            return _plain(400, f"A batch's name, {UPLOAD_OFFSET} and {UPLOAD_LENGTH} are needed.")
+        if not 0 < length <= MAX_BATCH:
+            return _plain(413, f"A batch has at most {MAX_BATCH} bytes.")
+        known = await run_in_threadpool(hub.storage.batch, sha)
+        if known:
+            return _receipt(await run_in_threadpool(hub.receipt, known[0].box, known[0].epoch))
+        if place != uploads.offset(sha):
+            return _at(uploads.offset(sha), 409)
+        writer = uploads.begin(sha)
+        try:
+            async for chunk in request.stream():
+                if place + len(chunk) > length:
+                    uploads.drop(sha)
+                    return _plain(400, f"More bytes than {UPLOAD_LENGTH} tells.")
+                place = uploads.add(sha, writer, place, chunk)
+        except ClientDisconnect:
+            return _at(uploads.offset(sha), 409)  # nobody reads it; what arrived stays
+        except Taken:
+            return _at(uploads.offset(sha), 409)
+        except OSError as error:
+            return _plain(507, f"The hub's disk does not take it: {error.strerror}.")
+        finally:
+            uploads.end(sha, writer)
+        if request.headers.get(UPLOAD_COMPLETE) != YES or place < length:
+            return _at(place, 204)
+        return await _take(hub, uploads, sha)
+
+    return app
+
+
+async def _take(hub: Hub, uploads: Uploads, sha: str) -> Response:
+    data = uploads.read(sha)
+    if hashlib.sha256(data).hexdigest() != sha:
+        uploads.drop(sha)
+        return _plain(422, "What has arrived is not the batch of this name: it begins anew.", offset=0)
+    try:
+        header = await run_in_threadpool(hub.ingest, data)
+    except HubError:
+        raise  # the disk is to blame, not the batch: it stays
+    except FieldpostError:
+        uploads.drop(sha)
+        raise
+    uploads.drop(sha)
+    return _receipt(await run_in_threadpool(hub.receipt, header.box, header.epoch))
+
+
+def _admitted(hub: Hub, data: bytes) -> Response:
+    return _receipt(hub.receipt(admit(hub.storage, data)))
+
+
+def _number(request: Request, name: str) -> int | None:
+    text = request.headers.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 12 else None
+
+
+def _at(offset: int, status: int, *, complete: bool = False) -> Response:
+    return Response(status_code=status, headers={UPLOAD_OFFSET: str(offset), UPLOAD_COMPLETE: YES if complete else NO})
+
+
+def _receipt(receipt: bytes) -> Response:
+    return Response(receipt, 200, media_type=_RECEIPT)
+
+
+def _plain(status: int, text: str, offset: int | None = None) -> Response:
+    return Response(text, status, {UPLOAD_OFFSET: str(offset)} if offset is not None else None, "text/plain")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that takes connections from now on.
+
+    Raises:
+        HubError: the address cannot be had.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=128)
+    except OSError as error:
+        raise HubError(
+            f"The hub cannot listen at {host} port {port}: {error.strerror}.",
+            todo="Is another hub running? Choose another --port.",
+        ) from error
+
+
+def serve(app: FastAPI, listener: socket.socket, ready: Callable[[], None]) -> None:
+    """Serve until SIGTERM or Ctrl-C; ``ready`` is called once requests are answered."""
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            ready()
+
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, server_header=False, lifespan="off", timeout_graceful_shutdown=3
+    )
+    Server(config).run(sockets=[listener])

@@ -1,0 +1,162 @@
+"""``fieldpost-hub``, the other end's command: serve, enrol, import, status."""
+
+import json
+import signal
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from appliance.errors import FieldpostError
+from appliance.log.chain import STREAMS
+
+
+class Speaks(click.Group):
+    """A group whose commands end in three short sentences on standard error, never in a traceback, when refused."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except FieldpostError as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(1)
+
+
+_data = click.option(
+    "--data",
+    envvar="FIELDPOST_HUB_DATA",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The hub's folder; made on first use. The variable FIELDPOST_HUB_DATA works too.",
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
+
+
+@click.group(cls=Speaks)
+@click.version_option(package_name="fieldpost")
+def main() -> None:
+    """The hub: collects the logs of Fieldpost boxes, over a link or from sticks.
+
+    \b
+    Let a box in:        fieldpost-hub enrol --data /srv/hub --name "Kisumu clinic" --url https://hub.example.org
+    Listen for boxes:    fieldpost-hub serve --data /srv/hub
+    Read a stick:        fieldpost-hub import /media/usb --data /srv/hub
+    Who has reported?    fieldpost-hub status --data /srv/hub
+    """
+
+
+@main.command()
+@_data
+@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 listens on every network.")
+@click.option("--port", default=8470, show_default=True, type=click.IntRange(0, 65535), help="0 takes any free one.")
+def serve(data: Path, host: str, port: int) -> None:
+    """Listen for boxes until Ctrl-C or SIGTERM.
+
+    \b
+    fieldpost-hub serve --data /srv/hub
+    fieldpost-hub serve --data /srv/hub --host 0.0.0.0 --port 8470
+    Batches are signed and sealed by the boxes themselves. TLS, where wanted, is a reverse proxy's in front of it.
+    """
+    from appliance.hub import app
+    from appliance.hub.ingest import Hub
+
+    # uvicorn ends its work at these signals and then raises them again: by then there is nothing left to do.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
+    with Hub.open(data) as hub, app.listen(host, port) as listener:
+        shown = f"[{host}]" if ":" in host else host
+        where = f"http://{shown}:{listener.getsockname()[1]}"
+        app.serve(app.create_app(hub), listener, ready=lambda: click.echo(f"Fieldpost hub is at {where}"))
+
+
+@main.command()
+@_data
+@click.option("--name", required=True, help="The site's name, for people.")
+@click.option("--url", default="", help="Where the box finds this hub. Without it the box uses sticks only.")
+@click.option("--recovery", multiple=True, metavar="AGE1...", help="One more age recipient that can open its batches.")
+def enrol(data: Path, name: str, url: str, recovery: tuple[str, ...]) -> None:
+    """Make a token that lets one box in; print it on standard output.
+
+    \b
+    fieldpost-hub enrol --data /srv/hub --name "Kisumu clinic" --url https://hub.example.org
+    fieldpost-hub enrol --data /srv/hub --name "Island school"        (sticks only)
+    """
+    from appliance.hub.enrol import issue_token
+    from appliance.hub.ingest import Hub
+
+    with Hub.open(data) as hub:
+        token = issue_token(hub.storage, hub.keys, site=name, url=url, recovery=recovery)
+    click.echo(f"A token for one box, {name}. It works once; treat it like a password. At the box:", err=True)
+    click.echo("    fieldpost sync enrol TOKEN --home /srv/fieldpost", err=True)
+    click.echo(token)
+
+
+@main.command("import")
+@click.argument("stick", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@_data
+@_json
+def import_(stick: Path, data: Path, as_json: bool) -> None:
+    """Take in what boxes sent on STICK, and write the hub's receipts onto it.
+
+    \b
+    fieldpost-hub import /media/usb --data /srv/hub
+    Carry the stick back: fieldpost sync import --stick /media/usb --home /srv/fieldpost
+    """
+    from appliance.hub.ingest import Hub
+    from appliance.hub.stick import import_stick
+
+    with Hub.open(data) as hub:
+        imported = import_stick(hub, stick)
+    for sentence in imported.refused:
+        click.echo(f"Left alone: {sentence}", err=True)
+    if as_json:
+        facts = {
+            "batches": imported.batches,
+            "enrolled": imported.enrolled,
+            "receipts": imported.receipts,
+            "refused": imported.refused,
+        }
+        click.echo(json.dumps(facts, ensure_ascii=False))
+    else:
+        click.echo(f"Batches     {imported.batches}, {len(imported.refused)} files left alone")
+        click.echo(f"Enrolled    {', '.join(imported.enrolled) or 'none'}")
+        click.echo(f"Receipts    {', '.join(imported.receipts) or 'none'}")
+    if imported.refused and not imported.receipts:
+        sys.exit(1)
+
+
+@main.command()
+@_data
+@_json
+def status(data: Path, as_json: bool) -> None:
+    """Tell which boxes have reported, when, and how many records of each stream are here.
+
+    \b
+    fieldpost-hub status --data /srv/hub
+    fieldpost-hub status --data /srv/hub --json
+    """
+    from appliance.hub.ingest import Hub
+
+    with Hub.open(data) as hub:
+        boxes = hub.storage.boxes()
+    totals = {stream: sum(box.records[stream] for box in boxes) for stream in STREAMS}
+    if as_json:
+        listed = [
+            {"box": b.box, "name": b.site, "last_contact": _iso(b.last_contact_ms), "records": b.records} for b in boxes
+        ]
+        click.echo(json.dumps({"boxes": listed, "records": totals}, ensure_ascii=False))
+        return
+    for box in boxes:
+        click.echo(f"{box.site}  ({box.box}), last heard of {_iso(box.last_contact_ms)}")
+        click.echo("  " + ", ".join(f"{number} {stream}" for stream, number in box.records.items()))
+    click.echo(f"{len(boxes)} boxes: " + ", ".join(f"{number} {stream}" for stream, number in totals.items()))
+
+
+def _iso(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds")
+
+
+if __name__ == "__main__":
+    main()

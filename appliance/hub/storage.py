@@ -1,0 +1,297 @@
+"""What a hub keeps, in one SQLite file: tokens, boxes, the names of batches, and every record once.
+
+Whether a box may say what it says was checked before; here it is decided whether it fits what is there already.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from sqlite_utils import Database
+
+from appliance.errors import ForkDetected, HubError
+from appliance.log import chain
+from appliance.log.chain import GENESIS, STREAMS, Record
+from appliance.sync.batch import Batch, Header
+from appliance.sync.database import Migration, open_database, transaction
+from appliance.sync.wire import Introduction
+
+_MIGRATIONS: tuple[Migration, ...] = (
+    (
+        """CREATE TABLE token(
+            id TEXT PRIMARY KEY, site TEXT NOT NULL, key BLOB NOT NULL, made_ms INTEGER NOT NULL, box TEXT
+        ) STRICT""",
+        """CREATE TABLE box(
+            name TEXT PRIMARY KEY, site TEXT NOT NULL, key BLOB NOT NULL, token TEXT NOT NULL,
+            last_contact_ms INTEGER NOT NULL
+        ) STRICT""",
+        """CREATE TABLE batch(
+            sha TEXT PRIMARY KEY, box TEXT NOT NULL, epoch INTEGER NOT NULL, stream TEXT NOT NULL,
+            first INTEGER NOT NULL, n INTEGER NOT NULL, bytes INTEGER NOT NULL, received_ms INTEGER NOT NULL
+        ) STRICT""",
+        """CREATE TABLE record(
+            box TEXT NOT NULL, epoch INTEGER NOT NULL, stream TEXT NOT NULL, seq INTEGER NOT NULL,
+            boot INTEGER NOT NULL, mono_ms INTEGER NOT NULL, wall_ms INTEGER NOT NULL, received_ms INTEGER NOT NULL,
+            egress INTEGER NOT NULL, salt BLOB NOT NULL, body TEXT, "commitment" BLOB NOT NULL, hash BLOB NOT NULL,
+            PRIMARY KEY(box, epoch, stream, seq)
+        ) STRICT""",
+        # Up to where a stream has no gap: what the hub signs for.
+        """CREATE TABLE head(
+            box TEXT NOT NULL, epoch INTEGER NOT NULL, stream TEXT NOT NULL, seq INTEGER NOT NULL, hash BLOB NOT NULL,
+            PRIMARY KEY(box, epoch, stream)
+        ) STRICT""",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownBox:
+    """An enrolled box, as people ask about it."""
+
+    box: str
+    site: str
+    last_contact_ms: int
+    records: dict[str, int]
+    """Records a stream, of all epochs; every stream is there."""
+
+
+class Storage(Protocol):
+    """What the hub needs of its memory. Each method is whole or not at all, and safe to call from any thread."""
+
+    def add_token(self, token: str, site: str, key: bytes, now_ms: int) -> None:
+        """Remember a token by the public half of its secret."""
+
+    def token_key(self, token: str) -> bytes | None:
+        """The public half of a token's secret."""
+
+    def admit(self, introduction: Introduction, key: bytes, now_ms: int) -> bool:
+        """Use up the token for this box; False if another box has used it. Again for the same box is True."""
+
+    def box_key(self, box: str) -> bytes | None:
+        """An enrolled box's public key."""
+
+    def batch(self, sha: str) -> tuple[Header, int] | None:
+        """What is in a batch that was merged before, and its size in bytes."""
+
+    def merge(self, sha: str, batch: Batch, size: int, now_ms: int, *, archive: Callable[[], None]) -> None:
+        """Take in a batch. ``archive`` is called once it is known to fit, before it counts as received.
+
+        Raises:
+            ForkDetected: it does not fit; nothing was changed.
+        """
+
+    def heads(self, box: str, epoch: int | None) -> tuple[int, dict[str, tuple[int, bytes]]]:
+        """The epoch (the newest for None) and how far each stream has come without a gap."""
+
+    def seen(self, box: str, now_ms: int) -> None:
+        """The box was heard of."""
+
+    def boxes(self) -> list[KnownBox]:
+        """Every enrolled box, by the name of its site."""
+
+    def records(self, box: str, epoch: int, stream: str, first: int, limit: int) -> list[Record]:
+        """At most ``limit`` records from seq ``first`` on, in order."""
+
+    def count_batches(self) -> int:
+        """How many batches were taken in."""
+
+
+class SqliteStorage:
+    """Storage in ``DIR/hub.sqlite``; closed by leaving its ``with`` block. Several processes may have it open."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises HubError: the file cannot be opened."""
+        self._path = path
+        self._lock = threading.Lock()
+        with _in_words(path):
+            self._database: Database = open_database(path, _MIGRATIONS)
+
+    def close(self) -> None:
+        with self._lock:
+            self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def add_token(self, token: str, site: str, key: bytes, now_ms: int) -> None:
+        with self._write() as database:
+            database.execute("INSERT INTO token(id, site, key, made_ms) VALUES (?,?,?,?)", [token, site, key, now_ms])
+
+    def token_key(self, token: str) -> bytes | None:
+        with self._read() as database:
+            row = database.execute("SELECT key FROM token WHERE id=?", [token]).fetchone()
+        return bytes(row[0]) if row else None
+
+    def admit(self, introduction: Introduction, key: bytes, now_ms: int) -> bool:
+        with self._write() as database:
+            row = database.execute("SELECT site, box FROM token WHERE id=?", [introduction.token]).fetchone()
+            if row is None or row[1] not in (None, introduction.box):
+                return False
+            database.execute("UPDATE token SET box=? WHERE id=?", [introduction.box, introduction.token])
+            database.execute(
+                """INSERT INTO box VALUES (:box, :site, :key, :token, :now) ON CONFLICT(name)
+                   DO UPDATE SET site=:site, token=:token, last_contact_ms=:now""",
+                {"box": introduction.box, "site": row[0], "key": key, "token": introduction.token, "now": now_ms},
+            )
+        return True
+
+    def box_key(self, box: str) -> bytes | None:
+        with self._read() as database:
+            row = database.execute("SELECT key FROM box WHERE name=?", [box]).fetchone()
+        return bytes(row[0]) if row else None
+
+    def batch(self, sha: str) -> tuple[Header, int] | None:
+        query = "SELECT bytes, box, epoch, stream, first, n FROM batch WHERE sha=?"
+        with self._read() as database:
+            row = database.execute(query, [sha]).fetchone()
+        if row is None:
+            return None
+        size, box, epoch, stream, first, n = row
+        return Header(box=box, epoch=epoch, stream=stream, first=first, n=n), size
+
+    def merge(self, sha: str, batch: Batch, size: int, now_ms: int, *, archive: Callable[[], None]) -> None:
+        header = batch.header
+        place = (header.box, header.epoch, header.stream)
+        with self._write() as database:
+            if database.execute("SELECT 1 FROM batch WHERE sha=?", [sha]).fetchone():
+                return
+            _check_fit(database, batch)
+            database.conn.executemany(
+                "INSERT OR IGNORE INTO record VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                [
+                    (
+                        *place, r.seq, r.boot, r.mono_ms, r.wall_ms, now_ms, r.egress, r.salt,
+                        None if r.body is None else r.body.decode("utf-8"), r.commitment, r.hash,
+                    )
+                    for r in batch.records
+                ],
+            )  # fmt: skip
+            database.execute(
+                "INSERT INTO batch VALUES (?,?,?,?,?,?,?,?)", [sha, *place, header.first, header.n, size, now_ms]
+            )
+            database.execute("UPDATE box SET last_contact_ms=? WHERE name=?", [now_ms, header.box])
+            _advance(database, place)
+            archive()
+
+    def heads(self, box: str, epoch: int | None) -> tuple[int, dict[str, tuple[int, bytes]]]:
+        with self._read() as database:
+            if epoch is None:
+                epoch = database.execute("SELECT max(epoch) FROM head WHERE box=?", [box]).fetchone()[0] or 1
+            rows = database.execute("SELECT stream, seq, hash FROM head WHERE box=? AND epoch=?", [box, epoch])
+            found = {stream: (seq, bytes(hash)) for stream, seq, hash in rows.fetchall()}
+        return epoch, {stream: found.get(stream, (0, GENESIS)) for stream in STREAMS}
+
+    def seen(self, box: str, now_ms: int) -> None:
+        with self._write() as database:
+            database.execute("UPDATE box SET last_contact_ms=? WHERE name=?", [now_ms, box])
+
+    def boxes(self) -> list[KnownBox]:
+        with self._read() as database:
+            boxes = database.execute("SELECT name, site, last_contact_ms FROM box ORDER BY site, name").fetchall()
+            counted = database.execute("SELECT box, stream, count(*) FROM record GROUP BY box, stream").fetchall()
+        numbers = {(box, stream): number for box, stream, number in counted}
+        return [
+            KnownBox(
+                box=name,
+                site=site,
+                last_contact_ms=contact_ms,
+                records={stream: numbers.get((name, stream), 0) for stream in STREAMS},
+            )
+            for name, site, contact_ms in boxes
+        ]
+
+    def records(self, box: str, epoch: int, stream: str, first: int, limit: int) -> list[Record]:
+        query = """SELECT stream, seq, boot, mono_ms, wall_ms, egress, salt, body, "commitment", hash FROM record
+                   WHERE box=? AND epoch=? AND stream=? AND seq>=? ORDER BY seq LIMIT ?"""
+        with self._read() as database:
+            return [_record(row) for row in database.execute(query, [box, epoch, stream, first, limit]).fetchall()]
+
+    def count_batches(self) -> int:
+        with self._read() as database:
+            return int(database.execute("SELECT count(*) FROM batch").fetchone()[0])
+
+    @contextmanager
+    def _read(self) -> Iterator[Database]:
+        with self._lock, _in_words(self._path):
+            yield self._database
+
+    @contextmanager
+    def _write(self) -> Iterator[Database]:
+        with self._lock, _in_words(self._path), transaction(self._database):
+            yield self._database
+
+
+def _record(row: tuple[Any, ...]) -> Record:
+    stream, seq, boot, mono_ms, wall_ms, egress, salt, body, commitment, hash = row
+    return Record(
+        stream=stream,
+        seq=seq,
+        boot=boot,
+        mono_ms=mono_ms,
+        wall_ms=wall_ms,
+        egress=bool(egress),
+        salt=salt,
+        body=None if body is None else body.encode("utf-8"),
+        commitment=commitment,
+        hash=hash,
+    )
+
+
+def _check_fit(database: Database, batch: Batch) -> None:
+    """Every record that is there already, and both joints, must match: else the box was copied or rolled back."""
+    header, records = batch.header, batch.records
+    rows = database.execute(
+        """SELECT seq, boot, mono_ms, wall_ms, "commitment", hash FROM record
+           WHERE box=? AND epoch=? AND stream=? AND seq BETWEEN ? AND ?""",
+        [header.box, header.epoch, header.stream, header.first - 1, header.last + 1],
+    ).fetchall()
+    have = {row[0]: row for row in rows}
+    before = GENESIS if header.first == 1 else bytes(have[header.first - 1][5]) if header.first - 1 in have else None
+    if before is not None and before != batch.previous:
+        raise _fork(header, header.first)
+    for record in records:
+        if record.seq in have and bytes(have[record.seq][5]) != record.hash:
+            raise _fork(header, record.seq)
+    if after := have.get(header.last + 1):
+        seq, boot, mono_ms, wall_ms, commitment, hash = after
+        if chain.link(records[-1].hash, header.stream, seq, boot, mono_ms, wall_ms, bytes(commitment)) != bytes(hash):
+            raise _fork(header, seq)
+
+
+def _fork(header: Header, seq: int) -> ForkDetected:
+    return ForkDetected(
+        f"Two histories under the name {header.box}: record {header.stream} {seq} is another one here.",
+        needed="What was received before stays; nothing of this batch was merged.",
+        todo="The box was copied or rolled back: bring back its newest backup, or enrol it as a new box.",
+    )
+
+
+def _advance(database: Database, place: tuple[str, int, str]) -> None:
+    where = "box=? AND epoch=? AND stream=?"
+    row = database.execute(f"SELECT seq FROM head WHERE {where}", place).fetchone()  # noqa: S608
+    seq, hash = (row[0] if row else 0), None
+    following = database.execute(f"SELECT seq, hash FROM record WHERE {where} AND seq>? ORDER BY seq", (*place, seq))  # noqa: S608
+    for next_seq, next_hash in following:
+        if next_seq != seq + 1:
+            break
+        seq, hash = next_seq, next_hash
+    if hash is not None:
+        database.execute("INSERT OR REPLACE INTO head VALUES (?,?,?,?,?)", (*place, seq, hash))
+
+
+@contextmanager
+def _in_words(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise HubError(
+            f"The hub's data {path} cannot be used: {error}.",
+            todo="Check the disk's space and the folder's owner. What was signed for is safe.",
+        ) from error
