@@ -5,6 +5,7 @@ that needs them, so that ``status`` answers at once on a slow box.
 """
 
 import json
+import signal
 import sys
 import threading
 from dataclasses import asdict
@@ -69,6 +70,9 @@ def serve(home: Path, host: str, port: int) -> None:
     from appliance.web.app import create_app, door_for
     from appliance.web.app import serve as serve_app
 
+    # uvicorn ends its work at these signals and then raises them again; the box is closed on the way out.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
     place = Home(root=home)
     with open_box(place) as box:
         door = door_for(box, host)

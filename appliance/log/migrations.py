@@ -26,7 +26,6 @@ STEPS: tuple[tuple[str, ...], ...] = (
         ) STRICT, WITHOUT ROWID
         """,
         "CREATE TABLE head (stream TEXT PRIMARY KEY, seq INTEGER NOT NULL, hash BLOB NOT NULL) STRICT, WITHOUT ROWID",
-        "CREATE TABLE ack (stream TEXT PRIMARY KEY, seq INTEGER NOT NULL, hash BLOB NOT NULL) STRICT, WITHOUT ROWID",
         # One row: whose log this is. A new epoch begins when the hub knows another history under this box's name.
         "CREATE TABLE meta (box TEXT NOT NULL, epoch INTEGER NOT NULL, boot INTEGER NOT NULL) STRICT",
     ),

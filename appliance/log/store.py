@@ -1,4 +1,4 @@
-"""The log in its SQLite file: appending, reading, verifying, and what the hub has acknowledged.
+"""The log in its SQLite file: appending, reading, verifying.
 
 A record is on the disk when ``append`` returns: write-ahead log with ``synchronous=FULL``, because a record that was
 shipped and then lost in a power cut would let its number be used twice. Threads share one connection behind a lock;
@@ -126,7 +126,7 @@ class Log:
                 f"INSERT INTO log ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
                 (stream, seq, self.boot, mono_ms, wall_ms, int(egress), salt, data, commitment, link),
             )
-            _set_place(database, "head", stream, seq, link)
+            _set_head(database, stream, seq, link)
         return seq
 
     def heads(self) -> dict[str, tuple[int, bytes]]:
@@ -155,22 +155,6 @@ class Log:
         if row is None:
             raise LogError(f"The log has no record {stream} {seq}.", todo="Run: fieldpost log verify")
         return bytes(row[0])
-
-    def acked(self) -> dict[str, int]:
-        """The last seq of each stream that the hub has acknowledged; 0 if none."""
-        with self._read() as database:
-            return {stream: _place(database, "ack", stream)[0] for stream in STREAMS}
-
-    def set_acked(self, stream: str, seq: int, hash: bytes) -> None:
-        """The hub has ``stream`` up to ``seq``, whose hash is ``hash``. An older acknowledgement changes nothing.
-
-        Raises:
-            LogError: the stream is unknown, or the file cannot be written.
-        """
-        chain.stream_number(stream)
-        with self._write() as database:
-            if seq > _place(database, "ack", stream)[0]:
-                _set_place(database, "ack", stream, seq, hash)
 
     def verify(self) -> Report:
         """Recompute every commitment and hash, and compare each stream's end with its head. Appending may go on.
@@ -303,20 +287,13 @@ def _open_meta(database: Database, path: Path, box: str) -> int:
     return int(row[1]) + 1
 
 
-def _place(database: Database, table: str, stream: str) -> tuple[int, bytes]:
-    row = database.execute(f"SELECT seq, hash FROM {table} WHERE stream = ?", (stream,)).fetchone()  # noqa: S608
+def _head(database: Database, stream: str) -> tuple[int, bytes]:
+    row = database.execute("SELECT seq, hash FROM head WHERE stream = ?", (stream,)).fetchone()
     return (0, GENESIS) if row is None else (int(row[0]), bytes(row[1]))
 
 
-def _head(database: Database, stream: str) -> tuple[int, bytes]:
-    return _place(database, "head", stream)
-
-
-def _set_place(database: Database, table: str, stream: str, seq: int, hash: bytes) -> None:
-    database.execute(
-        f"INSERT OR REPLACE INTO {table} (stream, seq, hash) VALUES (?, ?, ?)",  # noqa: S608
-        (stream, seq, hash),
-    )
+def _set_head(database: Database, stream: str, seq: int, hash: bytes) -> None:
+    database.execute("INSERT OR REPLACE INTO head (stream, seq, hash) VALUES (?, ?, ?)", (stream, seq, hash))
 
 
 def _record(row: tuple[Any, ...]) -> Record:

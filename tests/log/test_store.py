@@ -105,16 +105,6 @@ def test_threads_share_a_log_without_losing_a_record(log: Log) -> None:
     assert (report.ok, report.records["chat"]) == (True, 200)
 
 
-def test_an_acknowledgement_never_goes_back(log: Log) -> None:
-    assert log.acked() == dict.fromkeys(STREAMS, 0)
-    log.set_acked("chat", 5, bytes(32))
-    log.set_acked("chat", 3, bytes(32))
-    log.set_acked("audit", 1, bytes(32))
-    assert log.acked() == dict.fromkeys(STREAMS, 0) | {"chat": 5, "audit": 1}
-    with pytest.raises(LogError, match="no stream"):
-        log.set_acked("gossip", 1, bytes(32))
-
-
 def test_what_cannot_be_recorded_leaves_no_trace(log: Log) -> None:
     for stream, body in (("gossip", {}), ("chat", {"x": object()})):
         with pytest.raises(LogError):
