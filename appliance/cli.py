@@ -14,21 +14,9 @@ from typing import Any
 
 import click
 
+from appliance.command import Speaks, json_option
 from appliance.config import Home, load_config
-from appliance.errors import FieldpostError
 from appliance.exchange import Exchange
-
-
-class Speaks(click.Group):
-    """A group whose commands end in three short sentences on standard error, never in a traceback, when refused."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except FieldpostError as error:
-            click.echo(f"Error: {error}", err=True)
-            sys.exit(1)
-
 
 _home = click.option(
     "--home",
@@ -37,7 +25,6 @@ _home = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     help="Where the bundle was installed. The variable FIELDPOST_HOME works too.",
 )
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
 
 
 @click.group(cls=Speaks)
@@ -95,7 +82,7 @@ def serve(home: Path, host: str, port: int) -> None:
 @_home
 @click.option("--lang", help="Your language, such as sw. Default: the bundle's first.")
 @click.option("--adapter", help="Answer through this adapter of the bundle.")
-@_json
+@json_option
 def ask(text: str, home: Path, lang: str | None, adapter: str | None, as_json: bool) -> None:
     """Ask one question and print the answer with its sources.
 
@@ -125,7 +112,7 @@ def ask(text: str, home: Path, lang: str | None, adapter: str | None, as_json: b
 
 @main.command()
 @_home
-@_json
+@json_option
 def status(home: Path, as_json: bool) -> None:
     """Tell what is installed, what waits for the hub, and how the machine is doing.
 
@@ -190,7 +177,7 @@ def log() -> None:
 
 @log.command()
 @_home
-@_json
+@json_option
 def verify(home: Path, as_json: bool) -> None:
     """Recompute every hash of the log; exit 1 and name the first bad record if one was changed.
 
@@ -239,7 +226,7 @@ def enrol(token: str, home: Path) -> None:
 
 @sync.command("run")
 @_home
-@_json
+@json_option
 def run_sync(home: Path, as_json: bool) -> None:
     """Send everything that waits to the hub over the network, now.
 
@@ -255,7 +242,7 @@ def run_sync(home: Path, as_json: bool) -> None:
 @sync.command("export")
 @_home
 @click.option("--stick", required=True, type=click.Path(path_type=Path, exists=True, file_okay=False))
-@_json
+@json_option
 def export_stick(home: Path, stick: Path, as_json: bool) -> None:
     """Write everything that the hub has not acknowledged onto a stick, sealed for the hub only.
 
@@ -270,7 +257,7 @@ def export_stick(home: Path, stick: Path, as_json: bool) -> None:
 @sync.command("import")
 @_home
 @click.option("--stick", required=True, type=click.Path(path_type=Path, exists=True, file_okay=False))
-@_json
+@json_option
 def import_stick(home: Path, stick: Path, as_json: bool) -> None:
     """Take the hub's receipts from a stick that came back.
 

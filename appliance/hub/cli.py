@@ -5,24 +5,11 @@ import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import click
 
-from appliance.errors import FieldpostError
+from appliance.command import Speaks, json_option
 from appliance.log.chain import STREAMS
-
-
-class Speaks(click.Group):
-    """A group whose commands end in three short sentences on standard error, never in a traceback, when refused."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except FieldpostError as error:
-            click.echo(f"Error: {error}", err=True)
-            sys.exit(1)
-
 
 _data = click.option(
     "--data",
@@ -31,7 +18,6 @@ _data = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     help="The hub's folder; made on first use. The variable FIELDPOST_HUB_DATA works too.",
 )
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
 
 
 @click.group(cls=Speaks)
@@ -96,7 +82,7 @@ def enrol(data: Path, name: str, url: str, recovery: tuple[str, ...]) -> None:
 @main.command("import")
 @click.argument("stick", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @_data
-@_json
+@json_option
 def import_(stick: Path, data: Path, as_json: bool) -> None:
     """Take in what boxes sent on STICK, and write the hub's receipts onto it.
 
@@ -129,7 +115,7 @@ def import_(stick: Path, data: Path, as_json: bool) -> None:
 
 @main.command()
 @_data
-@_json
+@json_option
 def status(data: Path, as_json: bool) -> None:
     """Tell which boxes have reported, when, and how many records of each stream are here.
 

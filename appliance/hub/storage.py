@@ -13,11 +13,11 @@ from typing import Any, Protocol, Self
 
 from sqlite_utils import Database
 
+from appliance.database import Migration, open_database, transaction
 from appliance.errors import ForkDetected, HubError
 from appliance.log import chain
 from appliance.log.chain import GENESIS, STREAMS, Record
 from appliance.sync.batch import Batch, Header
-from appliance.sync.database import Migration, open_database, transaction
 from appliance.sync.wire import Introduction
 
 _MIGRATIONS: tuple[Migration, ...] = (

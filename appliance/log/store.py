@@ -5,7 +5,6 @@ shipped and then lost in a power cut would let its number be used twice. Threads
 processes take turns by ``BEGIN IMMEDIATE``. What a record says is the caller's, already redacted.
 """
 
-import os
 import secrets
 import sqlite3
 import threading
@@ -19,12 +18,11 @@ from typing import Any, Protocol, Self
 
 from sqlite_utils import Database
 
+from appliance.database import BUSY_S, NewerTables, open_database, open_read_only, transaction
 from appliance.errors import LogError
-from appliance.log import chain, migrations
+from appliance.log import chain
 from appliance.log.chain import GENESIS, STREAMS, Record
-
-BUSY_S = 30.0
-"""Seconds to wait for another process that writes."""
+from appliance.log.migrations import STEPS
 
 _COLUMNS = 'stream, seq, boot, mono_ms, wall_ms, egress, salt, body, "commitment", hash'
 _PAGE = 1000
@@ -64,16 +62,9 @@ class Log:
             LogError: the file cannot be opened, is from a newer Fieldpost, or is another box's.
         """
         with _in_words(path):
-            # Made by hand so that no other user can read it, not even for a moment; SQLite's -wal and -shm follow it.
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            path.chmod(0o600)
-            database = _connect(path.as_posix(), uri=False)
+            database = open_database(path, STEPS)
             try:
-                migrations.version(database)  # before anything is written, the journal mode included
-                _use_wal(database)
-                database.execute("PRAGMA synchronous = FULL")
-                with _transaction(database):
-                    migrations.migrate(database)
+                with transaction(database):
                     boot = _open_meta(database, path, box)
             except BaseException:
                 database.close()
@@ -87,8 +78,7 @@ class Log:
         Raises:
             LogError: the file cannot be read.
         """
-        with _in_words(path), closing(_connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
-            migrations.version(database)
+        with _in_words(path), closing(open_read_only(path, STEPS)) as database:
             return int(database.execute("SELECT count(*) FROM log").fetchone()[0])
 
     def close(self) -> None:
@@ -204,45 +194,19 @@ class Log:
 
     @contextmanager
     def _write(self) -> Iterator[Database]:
-        with self._lock, _in_words(self.path), _transaction(self._database):
+        with self._lock, _in_words(self.path), transaction(self._database):
             yield self._database
-
-
-def _connect(target: str, *, uri: bool) -> Database:
-    # Our own connection: sqlite-utils' default one belongs to a single thread, and would begin transactions for us.
-    connection = sqlite3.connect(target, uri=uri, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-    return Database(connection, recursive_triggers=False, execute_plugins=False)
-
-
-def _use_wal(database: Database) -> None:
-    deadline = time.monotonic() + BUSY_S
-    while database.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        try:
-            database.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            # SQLite does not wait for this one change: another process is opening the same new file.
-            if (error.sqlite_errorcode & 0xFF) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
-
-
-@contextmanager
-def _transaction(database: Database) -> Iterator[None]:
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        database.execute("COMMIT")
-    except BaseException:
-        # A full disk rolls back by itself and then there is no transaction left to end.
-        if database.conn.in_transaction:
-            database.execute("ROLLBACK")
-        raise
 
 
 @contextmanager
 def _in_words(path: Path) -> Iterator[None]:
     try:
         yield
+    except NewerTables as error:
+        raise LogError(
+            f"The log {path} cannot be used: {error}.",
+            todo="Install the newer release again; the log is kept as it is.",
+        ) from error
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         found, todo = _WORDS.get(code, (f"could not be read or written: {error}", "Run: fieldpost log verify"))

@@ -13,11 +13,11 @@ from typing import Protocol, Self
 
 from sqlite_utils import Database
 
+from appliance.database import Migration, open_database, transaction
 from appliance.errors import ForkDetected, LogError, SyncError
 from appliance.files import write_private
 from appliance.log.chain import STREAMS, Record
 from appliance.sync import batch
-from appliance.sync.database import Migration, open_database, transaction
 from appliance.sync.identity import Identity
 from appliance.sync.wire import Receipt
 

@@ -60,7 +60,7 @@ class Job:
         """Ask for the end; the snapshot says ``stopped`` when it came."""
         self._stop.set()
 
-    def watch(self, *, at_most_every: float = 0.1) -> Iterator[Snapshot]:
+    def watch(self, *, at_most_every: float = 0.05) -> Iterator[Snapshot]:
         """The snapshot now, then each time it changed, until the job is over. Watching or not makes no difference."""
         shown = None
         while True:

@@ -157,7 +157,7 @@ def serving(
     def read(stream: IO[str]) -> None:
         for line in stream:
             lines.append(line.rstrip())
-            if f":{port}" in line:
+            if " is at http" in line:
                 ready.set()
         ready.set()  # the process ended: do not wait for a line that cannot come
 

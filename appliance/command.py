@@ -1,0 +1,21 @@
+"""What our commands share: they end in three short sentences on standard error, never in a traceback, when refused."""
+
+import sys
+from typing import Any
+
+import click
+
+from appliance.errors import FieldpostError
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
+
+
+class Speaks(click.Group):
+    """A group whose commands say our own errors in words and then exit with 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except FieldpostError as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(1)
