@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from appliance.engine.protocol import GenerationRequest, Message
-
 from appliance.errors import LanguageError, LogError
 from appliance.exchange import Passage, Translation, Usage
 
