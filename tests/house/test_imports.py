@@ -16,7 +16,8 @@ def lint(folder):
 @pytest.fixture
 def copy(tmp_path):
     for name in ("appliance", "bundles", "installer"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("*.gguf", "*.argosmodel", "__pycache__"))
+        large = shutil.ignore_patterns("*.gguf", "*.argosmodel", "__pycache__")
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=large)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path
 
