@@ -3,13 +3,12 @@
 A box hashes blobs while it copies them; the workstation has nothing to copy, so it reads them here.
 """
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bundles.format.digest import CHUNK, digest_of_file
+from bundles.format.digest import digest_of_file, digest_of_stream
 from bundles.format.errors import DamagedFile
 from bundles.format.kinds import INDEX, STICK_FILES
 from bundles.format.layout import blob_path, open_file
@@ -56,7 +55,7 @@ def check_bundle(folder: Path, root: bytes) -> Checked:
     blobs = {Descriptor(media_type=INDEX, digest=digest, size=size): "the index", **dict(_blobs(verified))}
     with byte_bar("checking", sum(blob.size for blob in blobs)) as bar:
         for blob, name in blobs.items():
-            _hash(folder, blob, name, bar)
+            _check_blob(folder, blob, name, bar)
     paths = sorted({*STICK_FILES, *(blob_path(blob.digest) for blob in blobs), *_read_before(verified)})
     return Checked(
         bundle=verified.index.name,
@@ -95,19 +94,15 @@ def _read_before(verified: VerifiedBundle) -> Iterator[str]:
     yield from (f"tuf/{versions.snapshot}.snapshot.json", f"tuf/{versions.targets}.targets.json", "tuf/timestamp.json")
 
 
-def _hash(folder: Path, blob: Descriptor, name: str, bar: Any) -> None:
+def _check_blob(folder: Path, blob: Descriptor, name: str, bar: Any) -> None:
     path = blob_path(blob.digest)
-    hashed, size = hashlib.sha256(), 0
     try:
         with open_file(folder, path) as file:
-            while chunk := file.read(CHUNK):
-                hashed.update(chunk)
-                size += len(chunk)
-                bar.update(len(chunk))
+            found = digest_of_stream(file, bar.update)
     except OSError as error:
         # A worn medium fails while it is read, and its error names no file.
         raise DamagedFile(f"{path} ({name}) cannot be read: {error.strerror}.", todo="Use another stick.") from error
-    if (f"sha256:{hashed.hexdigest()}", size) != (blob.digest, blob.size):
+    if found != (blob.digest, blob.size):
         raise DamagedFile(
             f"{path} ({name}) is damaged or was changed.",
             needed="Its bytes are not those that were signed.",

@@ -11,7 +11,7 @@ from pathlib import Path
 from bundles.argos_package import explode
 from bundles.errors import LockError, ScanRefused
 from bundles.indexer import Indexer
-from bundles.lock import LockedFile, hash_file
+from bundles.lock import LockedFile, measure
 from bundles.recipe import Component, Recipe
 from bundles.scan import GgufFacts, scan_text, scan_weights
 
@@ -118,7 +118,7 @@ def _langpack(job: _Job) -> PreparedComponent:
     layers: list[Layer] = []
     for file in job.of("argos"):
         # The package does not travel itself, so this is the only place where it meets its lock.
-        _, sha256 = hash_file(file.here, file.locked.path)
+        _, sha256 = measure(file.here, file.locked.path)
         refuse_changed(file.locked, sha256)
         package = explode(file.here, job.folder)
         pairs.append(package.pair)

@@ -28,9 +28,9 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
-from bundles.durable import sync_folder
 from bundles.errors import FetchError
 from bundles.format.digest import digest_of_file, digest_of_stream
+from bundles.format.durable import sync_folder
 from bundles.progress import byte_bar
 
 WAITS_S: tuple[float, ...] = (1, 2, 4, 8)

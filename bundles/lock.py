@@ -4,7 +4,6 @@
 now. Nothing is fetched here: the Hub knows the digests of its large files.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -15,12 +14,13 @@ from typing import Any
 
 from bundles.errors import LockError, RecipeError
 from bundles.fetch import HubListing
+from bundles.format.digest import digest_of_file
+from bundles.format.durable import replace_file
 from bundles.format.manifest import safe_path
 from bundles.progress import byte_bar
 from bundles.recipe import SHA256, Component, FileSource, HubSource, Part, Recipe, Source
 
 FORMAT = 1
-_CHUNK = 1 << 20
 
 Lister = Callable[[str, str | None], HubListing]
 """``bundles.fetch.list_repository``: repository and revision to its files."""
@@ -61,7 +61,7 @@ def make_lock(recipe: Recipe, lister: Lister) -> tuple[LockedFile, ...]:
     for component, part, path in _resolve(recipe):
         source = part.source
         if isinstance(source, FileSource):
-            size, sha256 = hash_file(recipe.folder / source.file, path)
+            size, sha256 = measure(recipe.folder / source.file, path)
             _agree(source.sha256, sha256, f"{recipe.path}: {source.file}")
             kept: Source = FileSource(file=source.file, sha256=sha256)
         else:
@@ -79,9 +79,7 @@ def write_lock(recipe: Recipe, files: tuple[LockedFile, ...]) -> Path:
     """Write the lock beside the recipe; the same files give the same bytes."""
     raw = {"format": FORMAT, "bundle": recipe.name, "version": recipe.version, "files": [_to_json(f) for f in files]}
     text = json.dumps(raw, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    temporary = recipe.lock_path.with_suffix(".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(recipe.lock_path)
+    replace_file(recipe.lock_path, text.encode())
     return recipe.lock_path
 
 
@@ -117,14 +115,11 @@ def read_lock(recipe: Recipe) -> tuple[LockedFile, ...]:
     return locked
 
 
-def hash_file(path: Path, label: str) -> tuple[int, str]:
-    """Size and SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file, byte_bar(label, path.stat().st_size) as bar:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-            bar.update(len(chunk))
-        return file.tell(), digest.hexdigest()
+def measure(path: Path, label: str) -> tuple[int, str]:
+    """Size and SHA-256 of a file as a lock writes them, with a bar for large ones."""
+    with byte_bar(label, path.stat().st_size) as bar:
+        digest, size = digest_of_file(path, bar.update)
+    return size, digest.removeprefix("sha256:")
 
 
 def _resolve(recipe: Recipe) -> Iterator[tuple[Component, Part, str]]:

@@ -10,16 +10,30 @@ _ENGLISH = """\
 
 This stick brings an assistant that works without internet. To put it on a box with Linux and Python 3.11 or newer:
 
-1. Open a terminal in this folder and type:
-       sh install.sh
-   To choose the folder yourself:
-       sh install.sh /srv/fieldpost
+The first time
 
-2. The first time, the installer shows a fingerprint that begins with SHA256:
-   Compare it with the one your headquarters gave you on paper or by telephone.
+1. Open a terminal in this folder and type:
+       sha256sum installer.pyz
+   Compare what it shows with the paper from your headquarters. Not the same? Stop, and tell headquarters.
+
+2. Type:
+       python3 installer.pyz install --from . --home ~/fieldpost
+   The word at the end is the folder; choose another if you like.
+
+3. The installer shows a fingerprint that begins with SHA256:
+   Compare it, too, with the one your headquarters gave you on paper or by telephone.
    Are they the same? Then type the last characters, as it asks. If not, stop, and tell headquarters.
 
-3. The installer says how to start the box.
+4. The installer says how to start the box.
+
+Every other time, to update
+
+   Use the installer that is on the box already, because you trust it, and not the one on this stick:
+       python3 ~/fieldpost/installer.pyz install --from . --home ~/fieldpost
+   If you chose another folder, put it in the place of ~/fieldpost, both times.
+
+Does this stick come straight from your headquarters? Then one line does all of this:
+       sh install.sh
 
 Something is reported as damaged? Copy the stick again, or ask headquarters for a new one.
 Nothing is changed on the box until everything has been checked.
@@ -31,16 +45,30 @@ _SWAHILI = """\
 Kifaa hiki kinaleta msaidizi anayefanya kazi bila intaneti. Kukiweka kwenye kompyuta yenye Linux na Python 3.11 au
 mpya zaidi:
 
-1. Fungua terminali katika folda hii na uandike:
-       sh install.sh
-   Kuchagua folda mwenyewe:
-       sh install.sh /srv/fieldpost
+Mara ya kwanza
 
-2. Mara ya kwanza, programu inaonyesha alama ya utambulisho inayoanza na SHA256:
-   Ilinganishe na ile uliyopewa na makao makuu kwa karatasi au kwa simu.
+1. Fungua terminali katika folda hii na uandike:
+       sha256sum installer.pyz
+   Linganisha kinachoonyeshwa na karatasi kutoka makao makuu. Hazifanani? Acha, na uwaambie makao makuu.
+
+2. Andika:
+       python3 installer.pyz install --from . --home ~/fieldpost
+   Neno la mwisho ni folda; chagua nyingine ukipenda.
+
+3. Programu inaonyesha alama ya utambulisho inayoanza na SHA256:
+   Ilinganishe pia na ile uliyopewa na makao makuu kwa karatasi au kwa simu.
    Je, zinafanana? Basi andika herufi za mwisho, kama inavyoomba. Kama hazifanani, acha, na uwaambie makao makuu.
 
-3. Programu inaeleza jinsi ya kuwasha msaidizi.
+4. Programu inaeleza jinsi ya kuwasha msaidizi.
+
+Mara nyingine zote, kusasisha
+
+   Tumia programu iliyo tayari kwenye kompyuta, kwa sababu unaiamini, si ile iliyo kwenye kifaa hiki:
+       python3 ~/fieldpost/installer.pyz install --from . --home ~/fieldpost
+   Kama ulichagua folda nyingine, iandike mahali pa ~/fieldpost, mara zote mbili.
+
+Je, kifaa hiki kimetoka moja kwa moja makao makuu? Basi mstari mmoja unatosha:
+       sh install.sh
 
 Kuna kitu kimeripotiwa kuwa kimeharibika? Nakili kifaa tena, au uombe kipya kutoka makao makuu.
 Hakuna kinachobadilishwa kwenye kompyuta mpaka kila kitu kimekaguliwa.
@@ -55,6 +83,8 @@ INSTALL_SH = b"""\
 #   sh install.sh                    into ~/fieldpost
 #   sh install.sh /srv/fieldpost     into another folder
 #   sh install.sh /srv/fieldpost --fingerprint SHA256:...     without a question
+#
+# A box that has an installer already runs its own, which is trusted, and not this stick's.
 set -eu
 stick=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 
@@ -76,7 +106,11 @@ case ${1:-} in
   '' | -*) home=${HOME:-/root}/fieldpost ;;
   *) home=$1; shift ;;
 esac
-exec "$python" -I "$stick/installer.pyz" install --from "$stick" --home "$home" "$@"
+installer=$stick/installer.pyz
+if [ -f "$home/installer.pyz" ]; then
+  installer=$home/installer.pyz
+fi
+exec "$python" -I "$installer" install --from "$stick" --home "$home" "$@"
 """
 
 

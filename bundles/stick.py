@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bundles.check import check_bundle
-from bundles.durable import forget_cached, sync_folder
 from bundles.errors import StickError
 from bundles.format.digest import digest_of, digest_of_file
+from bundles.format.durable import forget_cached, sync_folder
 from bundles.format.errors import BundleError
 from bundles.format.layout import blob_path, open_file, read_blob
 from bundles.format.manifest import parse_index, parse_manifest

@@ -28,9 +28,9 @@ from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Tar
 from tuf.api.serialization import DeserializationError
 from tuf.api.serialization.json import JSONSerializer
 
-from bundles.durable import sync_folder
 from bundles.errors import SigningError
 from bundles.format.digest import root_fingerprint
+from bundles.format.durable import replace_file
 
 LIFETIME = timedelta(days=3652)
 """Ten years: a box has no clock to trust, so an expiry protects little and a short one would strand boxes."""
@@ -85,7 +85,6 @@ def new_keys(
     _write_private(folder / "root.key", _seal(root_key, root_passphrase, kdf_rounds))
     _write_private(folder / "hq.key", _seal(hq_key, hq_passphrase, kdf_rounds))
     _write_private(folder / "1.root.json", data)
-    sync_folder(folder)
     return root_fingerprint(data)
 
 
@@ -154,7 +153,8 @@ def publish(signer: Signer, targets: Mapping[str, tuple[int, str]], out: Path, *
         else:
             version = last.version + 1 if last else 1
             state = Published(version=version, content=content, bundle=bundle, date=_whole_second(date).isoformat())
-            _write_published(signer.folder, state)
+            told = json.dumps({"format": 1, **asdict(state)}, indent=2, sort_keys=True) + "\n"
+            _write_private(signer.folder / "published.json", told.encode())
     out.mkdir(parents=True)
     for name, data in signer.roots().items():
         (out / name).write_bytes(data)
@@ -211,20 +211,8 @@ def _whole_second(date: datetime) -> datetime:
     return date.astimezone(UTC).replace(microsecond=0)
 
 
-def _write_published(folder: Path, state: Published) -> None:
-    temporary = folder / "published.json.tmp"
-    temporary.unlink(missing_ok=True)
-    _write_private(temporary, (json.dumps({"format": 1, **asdict(state)}, indent=2, sort_keys=True) + "\n").encode())
-    temporary.replace(folder / "published.json")
-    sync_folder(folder)
-
-
 def _write_private(path: Path, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    replace_file(path, data, mode=0o600)
 
 
 @contextmanager

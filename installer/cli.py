@@ -3,6 +3,7 @@
 import argparse
 import io
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,13 +11,18 @@ from pathlib import Path
 from bundles.format.errors import BundleError
 from installer import __version__
 from installer.errors import NotConfirmed
-from installer.install import install
+from installer.install import INSTALLER, install
 from installer.releases import Releases
 
-EXAMPLES = """examples:
-  python3 installer.pyz install --from /media/usb --home /srv/fieldpost
-  python3 installer.pyz install --from /media/usb --home /srv/fieldpost --fingerprint SHA256:...
-  python3 installer.pyz status --home /srv/fieldpost
+_INSTALL_EXAMPLES = """  the first time, from the stick:
+    python3 installer.pyz install --from /media/usb --home /srv/fieldpost
+    python3 installer.pyz install --from /media/usb --home /srv/fieldpost --fingerprint SHA256:...
+  an update, with the installer that the box has already:
+    python3 /srv/fieldpost/installer.pyz install --from /media/usb --home /srv/fieldpost
+"""
+_STATUS_EXAMPLES = """  what is installed:
+    python3 /srv/fieldpost/installer.pyz status --home /srv/fieldpost
+    python3 /srv/fieldpost/installer.pyz status --home /srv/fieldpost --json
 """
 CONFIRMED_BY = 8
 """Characters of the fingerprint that a person types: enough to make them look at it."""
@@ -27,7 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a title in Amharic must not stop a terminal of 1990
-    options = _parser().parse_args(arguments)
+    options = command_line().parse_args(arguments)
+    kept = "What was copied is kept. " if options.run is _install else ""
     try:
         code: int = options.run(options)
         return code
@@ -35,20 +42,18 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"\nError: {error}", file=sys.stderr)
     except OSError as error:
         place = f" ({error.filename})" if error.filename else ""
-        print(
-            f"\nError: {error.strerror or error}{place}. What was copied is kept. Mend this and run the same again.",
-            file=sys.stderr,
-        )
+        print(f"\nError: {error.strerror or error}{place}. {kept}Mend this and run the same again.", file=sys.stderr)
     except KeyboardInterrupt:
-        print("\nStopped. What was copied is kept; run the same again to go on.", file=sys.stderr)
+        print(f"\nStopped. {kept}Run the same again.", file=sys.stderr)
     return 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """What may be typed; the documentation is tested against it."""
     parser = argparse.ArgumentParser(
         prog="installer.pyz",
         description="Install a Fieldpost bundle from a stick. Needs only Python 3.11 or newer, and no network.",
-        epilog=EXAMPLES,
+        epilog=f"examples:\n{_INSTALL_EXAMPLES}{_STATUS_EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -57,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     add = commands.add_parser(
         "install",
         help="install or update from a stick",
-        epilog=EXAMPLES,
+        epilog=f"examples:\n{_INSTALL_EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -65,7 +70,13 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--home", type=Path, required=True, help="where to install")
     add.add_argument("--fingerprint", help="the fingerprint on the paper from your organisation; else you are asked")
     add.set_defaults(run=_install)
-    tell = commands.add_parser("status", help="tell what is installed", allow_abbrev=False)
+    tell = commands.add_parser(
+        "status",
+        help="tell what is installed",
+        epilog=f"examples:\n{_STATUS_EXAMPLES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
     tell.add_argument("--home", type=Path, required=True, help="where it was installed")
     tell.add_argument("--json", action="store_true", help="one JSON object, for scripts")
     tell.set_defaults(run=_status)
@@ -81,7 +92,9 @@ def _install(options: argparse.Namespace) -> int:
     finish()
     state = "is now in use" if done.changed else "was in use already; nothing to do"
     print(f"{done.bundle} {done.version} {state} (release {done.release} in {options.home}).")
-    print(f"Start the page with: fieldpost serve --home {options.home}")
+    home = shlex.quote(str(options.home))
+    print(f"Start the page with: fieldpost serve --home {home}")
+    print(f"Update with: python3 {home}/{INSTALLER} install --from STICK --home {home}")
     return 0
 
 
@@ -103,7 +116,7 @@ def _confirm(given: str | None) -> Callable[[str, bool], None]:
             raise NotConfirmed(
                 f"Nobody is here to confirm the fingerprint {found}.",
                 needed="It must be the one that your organisation gave you.",
-                todo=f"If it is, add: --fingerprint {found}",
+                todo="Add: --fingerprint SHA256:... (from your paper)",
             )
         print("Compare it with the one that your organisation gave you on paper or by telephone.")
         try:

@@ -6,8 +6,9 @@
     4 space     what is missing fits, with a reserve; before anything is copied
     5 copy      each missing file: hashed while copied, synced, read back, hashed again
     6 release   hard links in a new folder, synced, then named
-    7 commit    trust and the version floor
-    8 switch    ``current``, in one step
+    7 installer the signed one is kept in HOME: the next update runs that, not what a found stick brings
+    8 commit    trust and the version floor
+    9 switch    ``current``, in one step
 
 Nothing from the stick is parsed before its signature held, and nothing from it is run at all.
 """
@@ -18,8 +19,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bundles.format.digest import root_fingerprint
-from bundles.format.layout import open_file
+from bundles.format.digest import digest_of_file, root_fingerprint
+from bundles.format.durable import replace_file
+from bundles.format.layout import open_file, read_verified
 from bundles.format.manifest import Descriptor
 from bundles.format.verify import VerifiedBundle, verify_bundle
 from installer.errors import HomeRefused, SourceDamaged
@@ -32,6 +34,8 @@ Confirm = Callable[[str, bool], None]
 Progress = Callable[[str, int, int], None]
 """Told what is being done, bytes done, and bytes in all."""
 
+INSTALLER = "installer.pyz"
+"""Its name on the stick, and in HOME."""
 NAMED = 20
 """Damaged files that one error names; the next run names the rest."""
 
@@ -65,8 +69,9 @@ def install(stick: Path, home: Path, *, confirm: Confirm, progress: Progress) ->
         facts = release_facts(bundle)
         number = releases.find(facts, store) or releases.make(facts, store)  # 6
         changed = number != releases.current
-        releases.commit(draft, root, bundle, number)  # 7
-        releases.activate(number)  # 8
+        _keep_installer(bundle, stick, home)  # 7
+        releases.commit(draft, root, bundle, number)  # 8
+        releases.activate(number)  # 9
         store.forget_parts()
         return Installed(release=number, bundle=bundle.index.name, version=bundle.index.version, changed=changed)
 
@@ -112,6 +117,13 @@ def _copy(bundle: VerifiedBundle, stick: Path, home: Path, store: Store, progres
             needed=f"{len(refused)} of {len(missing)} files could not be taken; the other {copied} are kept.",
             todo="Run this again with another stick of the same bundle: it fills in what is missing.",
         )
+
+
+def _keep_installer(bundle: VerifiedBundle, stick: Path, home: Path) -> None:
+    """Step 7. The very bytes that were hashed are written: the stick is not asked twice."""
+    signed, kept = bundle.on_top[INSTALLER], home / INSTALLER
+    if kept.is_symlink() or not kept.is_file() or digest_of_file(kept) != (signed.digest, signed.size):
+        replace_file(kept, read_verified(stick, INSTALLER, digest=signed.digest, size=signed.size), mode=0o755)
 
 
 def _blobs(bundle: VerifiedBundle) -> Iterator[Descriptor]:

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bundles.format.durable import replace_file, switch, sync_folder, sync_tree
 from bundles.format.verify import VerifiedBundle, Versions, copy_trust, versions_from
-from installer.disk import switch, sync_folder, sync_tree, write_json
 from installer.errors import HomeRefused
 from installer.store import Store
 
@@ -96,7 +96,7 @@ class Releases:
                 path = draft / component["folder"] / file["path"]
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.hardlink_to(store.path(file["digest"]))
-        write_json(draft / "release.json", {**facts, "number": number})
+        _write_json(draft / "release.json", {**facts, "number": number})
         sync_tree(draft)
         draft.rename(self._folder / str(number))
         sync_folder(self._folder)
@@ -154,11 +154,15 @@ class Releases:
         # The floor first: should the power fail between the two, the older metadata stands above no floor of its own.
         previous = self.read_state().previous if number == self.current else self.current
         state = State(root=bundle.fingerprint, floor=bundle.versions, previous=previous)
-        write_json(self._home / "state.json", {"format": FORMAT, **asdict(state)})
+        _write_json(self._home / "state.json", {"format": FORMAT, **asdict(state)})
         switch(old, f"trusts/{named.name}")
         for folder in named.parent.iterdir():
             if folder.name != named.name:
                 shutil.rmtree(folder)
+
+
+def _write_json(path: Path, value: Any) -> None:
+    replace_file(path, (json.dumps(value, ensure_ascii=False, sort_keys=True, indent=1) + "\n").encode())
 
 
 def _is_linked(folder: Path, facts: Mapping[str, Any], store: Store) -> bool:

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bundles.format.digest import CHUNK, digest_of_file
+from bundles.format.durable import sync_folder
 from bundles.format.errors import BundleError, DamagedFile
 from bundles.format.layout import blob_path, damaged, open_file
 from bundles.format.manifest import Descriptor
-from installer.disk import sync_folder
 from installer.errors import DiskLies
 
 SYNC_EVERY = 16

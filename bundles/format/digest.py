@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,22 +21,27 @@ def digest_of(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
-def digest_of_file(path: Path) -> tuple[str, int]:
-    """``sha256:<hex>`` and size of a file, read in pieces.
+def _untold(_size: int) -> None:
+    """Nobody watches."""
+
+
+def digest_of_file(path: Path, progress: Callable[[int], object] = _untold) -> tuple[str, int]:
+    """``sha256:<hex>`` and size of a file, read in pieces; ``progress`` is told the bytes of each.
 
     Raises:
         OSError: the file cannot be read.
     """
     with path.open("rb") as file:
-        return digest_of_stream(file)
+        return digest_of_stream(file, progress)
 
 
-def digest_of_stream(file: BinaryIO) -> tuple[str, int]:
-    """``sha256:<hex>`` and size of what is left to read."""
+def digest_of_stream(file: BinaryIO, progress: Callable[[int], object] = _untold) -> tuple[str, int]:
+    """``sha256:<hex>`` and size of what is left to read; ``progress`` is told the bytes of each piece."""
     digest, size = hashlib.sha256(), 0
     while chunk := file.read(CHUNK):
         digest.update(chunk)
         size += len(chunk)
+        progress(len(chunk))
     return f"sha256:{digest.hexdigest()}", size
 
 

