@@ -7,7 +7,6 @@ that needs them, so that ``status`` answers at once on a slow box.
 import json
 import signal
 import sys
-import threading
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -53,28 +52,25 @@ def serve(home: Path, host: str, port: int) -> None:
     With --host other than this machine, the page asks for the access code that this command prints.
     """
     from appliance.box import open_box
+    from appliance.serving import address, listen
+    from appliance.serving import serve as serve_app
     from appliance.sync.background import Background
     from appliance.web.app import create_app, door_for
-    from appliance.web.app import serve as serve_app
 
     # uvicorn ends its work at these signals and then raises them again; the box is closed on the way out.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     place = Home(root=home)
-    with open_box(place) as box:
+    with listen(host, port) as listener, open_box(place) as box:
         door = door_for(box, host)
-        ready = threading.Event()
 
         def announce() -> None:
-            ready.wait()
-            shown = f"[{host}]" if ":" in host else host
-            click.echo(f"Fieldpost is at http://{shown}:{port}  (bundle {box.release.bundle} {box.release.version})")
+            click.echo(f"Fieldpost is at {address(listener)}  (bundle {box.release.bundle} {box.release.version})")
             if door:
                 click.echo(f"Access code: {door[1][:4]} {door[1][4:]}")
 
-        threading.Thread(target=announce, daemon=True).start()
         with Background(place, every_s=box.config.sync.every_s):
-            serve_app(create_app(box, door=door[0] if door else None), host=host, port=port, ready=ready)
+            serve_app(create_app(box, door=door[0] if door else None), listener, announce)
 
 
 @main.command()

@@ -11,11 +11,14 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 
 class Speaks(click.Group):
-    """A group whose commands say our own errors in words and then exit with 1."""
+    """A group whose commands say our own errors, and those of the disk, in words and then exit with 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except FieldpostError as error:
             click.echo(f"Error: {error}", err=True)
-            sys.exit(1)
+        except OSError as error:
+            place = f": {error.filename}" if error.filename else ""
+            click.echo(f"Error: {error.strerror or error}{place}. Check the disk, and who owns the folder.", err=True)
+        sys.exit(1)

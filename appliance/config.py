@@ -8,6 +8,7 @@ HOME/
   data/            the box's own: log, keys, outbox, sockets; mode 0700
 """
 
+import re
 import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -16,17 +17,18 @@ from typing import Any, TypeVar
 from appliance.errors import ConfigError
 
 T = TypeVar("T")
+_REGION = re.compile("[A-Z]{2}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
     """``[engine]``: how the model is run."""
 
-    context: int = 2048
+    context: int = field(default=2048, metadata={"least": 128})
     """Tokens a question, its passages and its answer may use together; never more than the model was trained on."""
-    threads: int = 0
+    threads: int = field(default=0, metadata={"least": 0})
     """0 means one a core."""
-    max_tokens: int = 256
+    max_tokens: int = field(default=256, metadata={"least": 8})
     """Tokens an answer may have."""
 
 
@@ -34,7 +36,7 @@ class EngineConfig:
 class KnowledgeConfig:
     """``[knowledge]``: how many passages go into a prompt."""
 
-    passages: int = 3
+    passages: int = field(default=3, metadata={"least": 1})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +51,7 @@ class SafetyConfig:
 class SyncConfig:
     """``[sync]``: when a serving box looks for its hub. The hub itself is known from the enrolment."""
 
-    every_s: int = 60
+    every_s: int = field(default=60, metadata={"least": 0})
     """Seconds between two tries while serving. 0 means only ``fieldpost sync run``."""
 
 
@@ -97,9 +99,24 @@ class Home:
         return self.root / "current"
 
     def prepare_data(self) -> None:
-        """Make ``data/`` and ``data/outbox/`` readable by the box's user only."""
-        self.data.mkdir(mode=0o700, exist_ok=True)
-        self.outbox.mkdir(mode=0o700, exist_ok=True)
+        """Make ``data/`` and ``data/outbox/`` readable by the box's user only.
+
+        Raises:
+            ConfigError: HOME is not there, or this user may not write in it.
+        """
+        try:
+            self.data.mkdir(mode=0o700, exist_ok=True)
+            self.outbox.mkdir(mode=0o700, exist_ok=True)
+        except FileNotFoundError as error:
+            raise ConfigError(
+                f"There is no folder {self.root}.", todo="Name the folder that was installed to."
+            ) from error
+        except OSError as error:
+            raise ConfigError(
+                f"{self.data} cannot be made: {error.strerror}.",
+                needed="The user who runs fieldpost must own it.",
+                todo=f"Run: sudo install -d -o $USER -m 700 {self.data}",
+            ) from error
 
 
 def load_config(home: Home) -> Config:
@@ -113,6 +130,8 @@ def load_config(home: Home) -> Config:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return Config()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.", todo="Check its owner and mode.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not readable as TOML: {error}.", todo="Mend that line.") from error
     tables = {f.name: f.default_factory for f in fields(Config)}
@@ -130,11 +149,12 @@ def _table(kind: type[T], raw: Any, where: str) -> T:
     for name, value in raw.items():
         wanted = getattr(default, name)
         if isinstance(wanted, tuple):
-            if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-                raise ConfigError(f"{where} {name} is {value!r}.", needed="A list of strings is needed.")
+            if not isinstance(value, list) or not all(isinstance(v, str) and _REGION.fullmatch(v) for v in value):
+                raise ConfigError(f"{where} {name} is {value!r}.", needed='Regions such as ["KE", "TZ"] are needed.')
             values[name] = tuple(value)
-        elif isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise ConfigError(f"{where} {name} is {value!r}.", needed="A whole number from 0 is needed.")
+        elif isinstance(value, bool) or not isinstance(value, int) or value < known[name].metadata["least"]:
+            least = known[name].metadata["least"]
+            raise ConfigError(f"{where} {name} is {value!r}.", needed=f"A whole number from {least} is needed.")
         else:
             values[name] = value
     return kind(**values)

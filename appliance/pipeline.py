@@ -11,7 +11,7 @@ Only this file knows the order. Each room is handed in, and none of them knows a
 """
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -91,7 +91,7 @@ class Pipeline:
     """Whether the release has documents; then nothing is ever answered from the model's memory."""
 
     def ask(self, question: Question) -> Generator[Event, None, None]:
-        """Answer one question, telling each step. Closing the iterator cancels the generation.
+        """Answer one question, telling each step. Closing the iterator, or ``engine.cancel``, ends it unfinished.
 
         Raises:
             FieldpostError: no answer could be made; what the person can do is in its words. The failure is in the
@@ -102,6 +102,9 @@ class Pipeline:
             yield from self._ask(question, clock)
         except FieldpostError as error:
             self._record("metric", {"v": 1, "event": "failed", "id": question.id, "error": type(error).__name__})
+            raise
+        except GeneratorExit:
+            self._stopped(question)
             raise
 
     def _ask(self, question: Question, clock: "_Stopwatch") -> Generator[Event, None, None]:
@@ -128,20 +131,19 @@ class Pipeline:
 
         # 4 answer, 5 give back: a sentence is translated when the next one has begun
         request = GenerationRequest(id=question.id, messages=messages, adapter=question.adapter, max_tokens=room)
-        answer, written, usage = "", "", None
-        given = 0
+        draft = _Draft(passages, lambda sentence: self._give_back(sentence, home, working, flags))
+        usage = None
         for piece in self.engine.generate(request) if passages or not self.documents else _ABSTAIN:
             if isinstance(piece, Usage):
                 usage = piece
-                continue
-            written += piece
-            ready = prompt.sentences(written)[:-1]
-            answer += "".join(self._give_back(sentence, home, working, flags) for sentence in ready[given:])
-            given = max(given, len(ready))
-            yield Said(answer=answer, answer_working=written)
+            else:
+                yield draft.add(piece)
         assert usage is not None, "an engine ends with its usage"  # noqa: S101
-        answer += "".join(self._give_back(s, home, working, flags) for s in prompt.sentences(written)[given:])
+        answer, written = draft.end()
         clock.lap("answer")
+        if usage.finish == "cancelled":
+            self._stopped(question)
+            return
 
         # 6 record
         exchange = Exchange(
@@ -188,6 +190,9 @@ class Pipeline:
         part = prompt.take_apart(sentence)
         return part.before + self._translate(part.text, working, home, flags) + part.after
 
+    def _stopped(self, question: Question) -> None:
+        self._record("metric", {"v": 1, "event": "stopped", "id": question.id})
+
     def _record(self, stream: str, body: dict[str, object]) -> bool:
         # A full disk must not cost the nurse her answer; she and the status page are told instead.
         try:
@@ -195,6 +200,34 @@ class Pipeline:
         except LogError:
             return False
         return True
+
+
+class _Draft:
+    """An answer as it grows: each finished sentence gets its source and its translation once."""
+
+    def __init__(self, passages: tuple[Passage, ...], give_back: Callable[[str], str]) -> None:
+        self._passages = passages
+        self._give_back = give_back
+        self._raw = self._written = self._answer = ""
+        self._taken = 0
+
+    def add(self, piece: str) -> Said:
+        self._raw += piece
+        sentences = prompt.sentences(self._raw)
+        self._take(sentences[:-1])
+        return Said(answer=self._answer, answer_working=self._written + "".join(sentences[-1:]))
+
+    def end(self) -> tuple[str, str]:
+        """The whole answer in the asker's language, and as the model wrote it."""
+        self._take(prompt.sentences(self._raw))
+        return self._answer, self._written
+
+    def _take(self, sentences: Sequence[str]) -> None:
+        for sentence in sentences[self._taken :]:
+            sourced = prompt.sourced(sentence, self._passages)
+            self._written += sourced
+            self._answer += self._give_back(sourced)
+        self._taken = max(self._taken, len(sentences))
 
 
 class _Stopwatch:

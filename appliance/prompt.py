@@ -21,6 +21,8 @@ SYSTEM = (
     f"If the passages do not answer the question, say: {ABSTENTION}"
 )
 _CITATION = re.compile(r"\s*\[(\d{1,2})\]")
+_SHORTEST_QUOTE = 12
+"""Characters below which finding a text in a passage says little."""
 _ONLY_MARKS = re.compile(r"\s*(\[\d*\]?\s*)+")
 _LEADING_MARKS = re.compile(r"\s*(\[\d+\]\s*)+(?=\S)")
 _LIST_NUMBER = re.compile(r"\s*\d+\.\s*")
@@ -60,7 +62,7 @@ def fit(
         The conversation, the passages in it, and the tokens left for the answer (at most ``answer``).
 
     Raises:
-        PromptTooLong: not even the question alone leaves room for an answer.
+        PromptTooLong: the question does not fit, or not even one passage does beside it.
     """
     room = min(answer, context // 2)
     for kept in range(len(passages), -1, -1):
@@ -71,15 +73,16 @@ def fit(
         if used + room <= context:
             return messages, tuple(passages[:kept]), room
     raise PromptTooLong(
-        f"The question needs {used} of the model's {context} tokens.",
+        f"The question {'with one passage ' if passages else ''}needs {used} of the model's {context} tokens.",
         needed=f"{room} must stay free for the answer.",
         todo="Ask in fewer words.",
     )
 
 
 def is_abstention(answer: str) -> bool:
-    """Whether the answer says that the documents do not tell."""
-    return answer.strip().translate(_LONE_QUOTE).startswith(ABSTENTION.rstrip("."))
+    """Whether the answer says that the documents do not tell, and nothing else."""
+    said = _CITATION.sub("", answer).strip().translate(_LONE_QUOTE)
+    return said.rstrip(".") == ABSTENTION.rstrip(".")
 
 
 def citations(text: str, available: int) -> tuple[int, ...]:
@@ -125,6 +128,23 @@ def take_apart(sentence: str) -> Apart:
     body = rest.rstrip()
     marks = "".join(f" [{match[1]}]" for match in _CITATION.finditer(body))
     return Apart(before=before, text=_CITATION.sub("", body).strip(), after=marks + (rest[len(body) :] or " "))
+
+
+def sourced(sentence: str, passages: Sequence[Passage]) -> str:
+    """The sentence, with its mark on the passage that it is quoted from.
+
+    A small model copies a sentence rightly and miscounts its passage. Where the words stand in a passage as they are,
+    that passage is the source, whatever number the model wrote. A sentence in the model's own words is left alone.
+    """
+    part = take_apart(sentence)
+    quote = " ".join(part.text.split())
+    if len(quote) < _SHORTEST_QUOTE:
+        return sentence
+    holding = [number for number, passage in enumerate(passages, start=1) if quote in " ".join(passage.text.split())]
+    if not holding or set(citations(part.after, len(passages))) & set(holding):
+        return sentence
+    ending = sentence[len(sentence.rstrip()) :]
+    return f"{part.before}{part.text} [{holding[0]}]{ending}"
 
 
 def _place(passage: Passage) -> str:

@@ -4,6 +4,7 @@ The installer wrote and verified it; the engine, the languages and the documents
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 
 from appliance.config import Home
 from appliance.errors import ReleaseError
+
+_LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,14 +94,14 @@ def load_release(home: Home) -> Release:
             needed="A release is needed.",
             todo=f"Install one: python3 installer.pyz install --from STICK --home {home.root}",
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise ReleaseError(f"{path} cannot be read: {error!r}.", todo="Install the stick again.") from error
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise ReleaseError(f"{path} cannot be used: {error!r}.", todo="Install the stick again.") from error
 
 
 def _parse(raw: Mapping[str, Any], folder: Path) -> Release:
     if raw["format"] != 1:
         raise ValueError(f"release format {raw['format']}, needed 1")
-    return Release(
+    release = Release(
         number=int(raw["number"]),
         bundle=raw["bundle"],
         version=raw["version"],
@@ -120,3 +123,21 @@ def _parse(raw: Mapping[str, Any], folder: Path) -> Release:
             for c in raw["components"]
         ),
     )
+    _check(release)
+    return release
+
+
+def _check(release: Release) -> None:
+    """What the format leaves open and the box relies on; raises ValueError."""
+    named = [(component.kind, component.name) for component in release.components]
+    if len(set(named)) != len(named):
+        raise ValueError("two components of one kind have the same name")
+    languages = [c.annotations.get("org.fieldpost.language", "") for c in release.of("docpack")]
+    pairs = [pair for c in release.of("langpack") for pair in c.annotations.get("org.fieldpost.pairs", "").split(",")]
+    tags = [*release.languages, *languages, *(tag for pair in pairs for tag in pair.split(">"))]
+    if not release.languages or not all(_LANGUAGE.fullmatch(tag) for tag in tags):
+        raise ValueError(f"a language is missing or no tag such as sw: {tags}")
+    if len(set(languages)) > 1:
+        raise ValueError(f"documents in several languages: {', '.join(languages)}; one is asked at a time")
+    if not all(pair.count(">") == 1 for pair in pairs):
+        raise ValueError(f"language pairs {pairs}, such as en>sw are needed")

@@ -1,7 +1,7 @@
 """The routes that FastAPI owns: questions as jobs, documents, the door. The Gradio page is one client of the jobs."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -63,8 +63,8 @@ def routes(box: Box, jobs: Jobs, door: Door | None) -> APIRouter:
         """Server-sent events, each the whole snapshot, so that a phone may come back at any time."""
         job = find(job_id)
 
-        def lines() -> Iterator[str]:
-            for snapshot in job.watch():
+        async def lines() -> AsyncIterator[str]:
+            async for snapshot in job.watch():
                 yield f"data: {json.dumps(plain(snapshot), ensure_ascii=False)}\n\n"
 
         return StreamingResponse(lines(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})

@@ -1,12 +1,10 @@
-"""The web app, put together: guard, API, page. ``serve`` runs it until it is told to stop."""
+"""The web app, put together: guard, API, page; and the door that an address needs."""
 
 import ipaddress
 import socket
-import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import uvicorn
 from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
@@ -46,26 +44,3 @@ def door_for(box: Box, host: str) -> tuple[Door, str] | None:
             return None
     code = load_or_make_code(box.home.data / "access-code")
     return Door(code), code
-
-
-def serve(app: ASGIApp, *, host: str, port: int, ready: threading.Event) -> None:
-    """Serve until SIGTERM or Ctrl-C; ``ready`` is set once the port answers.
-
-    A phone that keeps a stream open must not keep the box from stopping, hence the short grace.
-    """
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            ready.set()
-
-    config = uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        log_level="warning",
-        access_log=False,  # it would write questions' addresses to disk, and nobody reads it
-        server_header=False,
-        timeout_graceful_shutdown=3,
-    )
-    Server(config).run()

@@ -57,7 +57,7 @@ class Door:
             if not hmac.compare_digest(digits.encode(), self._code.encode()):
                 self._failures += 1
                 if self._failures >= FREE_TRIES:
-                    wait = min(LONGEST_WAIT_S, 2.0 ** (self._failures - FREE_TRIES))
+                    wait = min(LONGEST_WAIT_S, 2.0 ** min(self._failures - FREE_TRIES, 10))
                     self._closed_until = self._clock() + wait
                 return None
             self._failures = 0

@@ -4,7 +4,6 @@ Plain ASGI, so that streams pass through untouched.
 """
 
 import ipaddress
-from http.cookies import SimpleCookie
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -38,7 +37,7 @@ CONTENT_SECURITY_POLICY = (
 _HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with no-referrer a browser sends our own forms as from nowhere
 }
 
 
@@ -107,5 +106,8 @@ class Guard:
 
 def session(headers: Headers) -> str:
     """The session token of the request's cookie, or an empty string."""
-    cookie = SimpleCookie(headers.get("cookie", ""))
-    return cookie[COOKIE].value if COOKIE in cookie else ""
+    for part in headers.get("cookie", "").split(";"):  # leniently: another service's odd cookie is not our affair
+        name, _, value = part.strip().partition("=")
+        if name == COOKIE:
+            return value
+    return ""

@@ -4,9 +4,11 @@ A job outlives its page. What it shows is one snapshot, always whole, so that a 
 history of events. Jobs live in memory, for half an hour; the log is the lasting record.
 """
 
+import asyncio
+import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -18,8 +20,11 @@ from appliance.pipeline import Finished, Found, Pipeline, Said, Understood
 KEEP_S = 1800.0
 MOST_WAITING = 32
 """Questions in progress at once; the next one is told to try again rather than left to wait for an hour."""
+LOOK_EVERY_S = 0.02
+"""Between two looks of a watcher: a fast model would otherwise send a phone a hundred updates a second."""
 
 State = Literal["waiting", "finding", "answering", "done", "failed", "stopped"]
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,51 +48,52 @@ class Snapshot:
 
 
 class Job:
-    """One question in progress. Threads: one runs it, any number watch it."""
+    """One question in progress. One thread runs it; any number of watchers read its snapshot."""
 
-    def __init__(self, question: Question) -> None:
+    def __init__(self, question: Question, pipeline: Pipeline) -> None:
         self._question = question
-        self._snapshot = Snapshot(id=question.id, lang=question.lang, question=question.text)
-        self._changed = threading.Condition()
-        self._stop = threading.Event()
+        self._pipeline = pipeline
+        self._stopped = threading.Event()
+        self.snapshot = Snapshot(id=question.id, lang=question.lang, question=question.text)
         self.ended_at: float | None = None
 
-    @property
-    def snapshot(self) -> Snapshot:
-        return self._snapshot
-
     def stop(self) -> None:
-        """Ask for the end; the snapshot says ``stopped`` when it came."""
-        self._stop.set()
+        """Ask for the end, also of a question that still waits; the snapshot says ``stopped`` when it came."""
+        self._stopped.set()
+        self._pipeline.engine.cancel(self._question.id)
 
-    def watch(self, *, at_most_every: float = 0.05) -> Iterator[Snapshot]:
-        """The snapshot now, then each time it changed, until the job is over. Watching or not makes no difference."""
+    async def watch(self) -> AsyncIterator[Snapshot]:
+        """The snapshot now, then each time it changed, until the job is over. Watching or not makes no difference.
+
+        Looks instead of waiting for a signal: so a watcher holds no thread, and one whose phone is gone costs nothing.
+        """
         shown = None
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._snapshot is not shown)  # noqa: B023 - read under the lock
-                shown = self._snapshot
-            yield shown
-            if shown.over:
-                return
-            # A fast model would otherwise send a phone a hundred updates a second.
-            self._stop.wait(at_most_every)
+        while shown is None or not shown.over:
+            if self.snapshot is not shown:
+                shown = self.snapshot
+                yield shown
+            else:
+                await asyncio.sleep(LOOK_EVERY_S)
 
-    def run(self, pipeline: Pipeline) -> None:
+    def run(self) -> None:
         """Answer the question; never raises."""
-        events = pipeline.ask(self._question)
+        events = self._pipeline.ask(self._question)
         try:
             for event in events:
-                if self._stop.is_set():
+                # An answer that is whole is shown, even when somebody asked to stop a moment before.
+                if self._stopped.is_set() and not isinstance(event, Finished):
                     events.close()
                     self._show(state="stopped")
                     return
                 self._take(event)
+            if not self.snapshot.over:
+                self._show(state="stopped")
         except FieldpostError as error:
             self._show(state="failed", error=str(error))
         except Exception:
+            # For the technician; the question itself is never written down.
+            _log.exception("question %s failed", self._question.id)
             self._show(state="failed", error="The box made a mistake. Ask again; if it stays, tell your technician.")
-            raise
         finally:
             self.ended_at = time.monotonic()
 
@@ -104,9 +110,7 @@ class Job:
                 self._show(state="done", exchange=done, answer=done.answer, answer_working=done.answer_working)
 
     def _show(self, **changes: object) -> None:
-        with self._changed:
-            self._snapshot = replace(self._snapshot, **changes)  # type: ignore[arg-type]
-            self._changed.notify_all()
+        self.snapshot = replace(self.snapshot, **changes)  # type: ignore[arg-type]
 
 
 class Jobs:
@@ -124,14 +128,14 @@ class Jobs:
         Raises:
             EngineError: too many questions are waiting already.
         """
-        job = Job(question)
+        job = Job(question, self._pipeline)
         with self._lock:
             self._forget_old()
             waiting = sum(not job.snapshot.over for job in self._jobs.values())
             if waiting >= MOST_WAITING:
                 raise EngineError(f"{waiting} questions are waiting.", todo="Ask again in a few minutes.")
             self._jobs[question.id] = job
-        self._pool.submit(job.run, self._pipeline)
+        self._pool.submit(job.run)
         return job
 
     def get(self, job_id: str) -> Job | None:

@@ -2,7 +2,7 @@
 
 import html
 
-from appliance.web.strings import direction, words
+from appliance.web.strings import attributes, words
 
 _STYLE = """
 body{font:18px/1.5 system-ui,sans-serif;margin:0 auto;max-width:42em;padding:16px;color:#1b1f23;background:#fff}
@@ -21,7 +21,7 @@ def document(*, title: str, text: str, text_lang: str, start: int, end: int, lan
     return _page(
         title=title,
         lang=lang,
-        body=f'<pre lang="{text_lang}" dir="{direction(text_lang)}">{body}</pre>',
+        body=f"<pre {attributes(text_lang)}>{body}</pre>",
     )
 
 
@@ -40,7 +40,7 @@ def door(*, lang: str, message: str = "") -> str:
 
 def _page(*, title: str, lang: str, body: str) -> str:
     return (
-        f'<!doctype html><html lang="{html.escape(lang)}" dir="{direction(lang)}"><head><meta charset="utf-8">'
+        f'<!doctype html><html {attributes(lang)}><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{html.escape(title)}</title>'
         f"<style>{_STYLE}</style></head><body>{body}</body></html>"
     )

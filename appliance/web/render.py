@@ -6,7 +6,7 @@ from urllib.parse import quote, urlencode
 
 from appliance.exchange import Passage
 from appliance.web.jobs import Snapshot
-from appliance.web.strings import direction, own_name, words
+from appliance.web.strings import attributes, own_name, words
 
 _CITATION = re.compile(r"\[(\d{1,2})\]")
 
@@ -36,7 +36,7 @@ def answer(snapshot: Snapshot) -> str:
         parts.append(error(snapshot.error))
     if snapshot.answer:
         parts.append(
-            f'<div class="fp-answer" lang="{snapshot.lang}" dir="{direction(snapshot.lang)}" aria-live="polite">'
+            f'<div class="fp-answer" {attributes(snapshot.lang)} aria-live="polite">'
             f"{_cited(snapshot.answer, snapshot)}</div>"
         )
     if snapshot.exchange:
@@ -55,8 +55,7 @@ def original(snapshot: Snapshot, working_lang: str) -> str:
     if snapshot.answer_working:
         rows.append((text["original"].format(name=name), snapshot.answer_working))
     body = "".join(
-        f'<dt>{html.escape(label)}</dt><dd lang="{working_lang}" dir="{direction(working_lang)}">'
-        f"{html.escape(value)}</dd>"
+        f"<dt>{html.escape(label)}</dt><dd {attributes(working_lang)}>{html.escape(value)}</dd>"
         for label, value in rows
     )
     return f'<dl class="fp-original">{body}</dl>'
@@ -72,7 +71,7 @@ def sources(snapshot: Snapshot) -> str:
         f'<details class="fp-source"><summary>[{number}] {html.escape(passage.title)} · '
         f"{html.escape(passage.heading)}"
         + (f" <strong>{html.escape(text['cited'])}</strong>" if number in cited else "")
-        + f'</summary><blockquote lang="{passage.lang}" dir="{direction(passage.lang)}">{html.escape(passage.text)}'
+        + f"</summary><blockquote {attributes(passage.lang)}>{html.escape(passage.text)}"
         f'</blockquote><a class="fp-open" href="{html.escape(source_url(passage, snapshot.lang))}" target="_blank" '
         f'rel="noopener">{html.escape(text["open"])}</a></details>'
         for number, passage in enumerate(snapshot.passages, start=1)

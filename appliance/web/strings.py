@@ -1,5 +1,6 @@
 """The page's words, one JSON file a language in ``locales/``. English is complete; another may lack some."""
 
+import html
 import json
 from collections.abc import Mapping
 from functools import cache
@@ -33,6 +34,11 @@ def own_name(lang: str) -> str:
 def direction(lang: str) -> str:
     """``rtl`` or ``ltr``."""
     return "rtl" if lang in RIGHT_TO_LEFT else "ltr"
+
+
+def attributes(lang: str) -> str:
+    """``lang`` and ``dir`` for the markup around a text; escaped, because a document says its language itself."""
+    return f'lang="{html.escape(lang)}" dir="{direction(lang)}"'
 
 
 def preferred(accept_language: str, offered: tuple[str, ...]) -> str:

@@ -14,7 +14,7 @@ os.environ.update(
     DO_NOT_TRACK="1",
 )
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +110,7 @@ def _page(box: Box, jobs: Jobs) -> Any:
         def greet(request: gr.Request) -> list[Any]:
             return relabel(preferred(request.headers.get("accept-language", ""), site))
 
-        def ask(text: str, lang: str, kind: str) -> Iterator[tuple[Any, Any, Any, Any]]:
+        async def ask(text: str, lang: str, kind: str) -> AsyncIterator[tuple[Any, Any, Any, Any]]:
             if not text.strip():
                 yield f'<p class="fp-error">{words(lang)["empty"]}</p>', "", "", ""
                 return
@@ -121,7 +121,7 @@ def _page(box: Box, jobs: Jobs) -> Any:
                 yield render.error(str(error)), "", "", ""
                 return
             shown = None
-            for snapshot in job.watch():
+            async for snapshot in job.watch():
                 cited = render.sources(snapshot)
                 # Unchanged sources are not sent again: a passage that a reader unfolded would fold.
                 yield (

@@ -28,16 +28,27 @@ def test_given_keys_replace_the_defaults(tmp_path):
         ("[engines]\n", "unknown keys: engines"),
         ("[engine]\ncontxt = 1\n", "unknown keys: contxt"),
         ('[engine]\ncontext = "many"\n', "context is 'many'"),
-        ("[engine]\ncontext = -1\n", "whole number from 0"),
+        ("[engine]\ncontext = -1\n", "whole number from 128"),
         ("[engine]\ncontext = true\n", "context is True"),
+        ("[engine]\nmax_tokens = 0\n", "whole number from 8"),
+        ("[knowledge]\npassages = 0\n", "whole number from 1"),
+        ('[safety]\nphone_regions = ["kenya"]\n', "Regions such as"),
         ("engine = 3\n", "A table is needed"),
-        ("[safety]\nphone_regions = [1]\n", "list of strings"),
+        ("[safety]\nphone_regions = [1]\n", "Regions such as"),
         ("[engine\n", "not readable as TOML"),
     ],
 )
 def test_mistakes_are_named(tmp_path, text, words):
     with pytest.raises(ConfigError, match=words):
         load_config(write(tmp_path, text))
+
+
+def test_a_mistyped_home_is_told_in_words(tmp_path):
+    with pytest.raises(ConfigError, match="There is no folder"):
+        Home(root=tmp_path / "mistyped").prepare_data()
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="cannot be made"):
+        Home(root=tmp_path / "file").prepare_data()
 
 
 def test_the_boxs_own_data_is_private(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 
 from appliance.config import Config
 from appliance.errors import EngineError
-from appliance.exchange import Question
+from appliance.exchange import Question, Usage
 from appliance.pipeline import Finished, Found, Pipeline, Said, Understood
 from tests.support.scripted import ListLog, ScriptedEngine, ScriptedFinder, ScriptedTranslator, passage
 
@@ -122,6 +122,16 @@ def test_closing_the_events_cancels_the_generation():
         pass
     events.close()
     assert engine.closed.is_set()
+
+
+def test_a_stopped_question_leaves_a_mark_without_its_words():
+    log = ListLog()
+    cancelled = Usage(prompt_tokens=0, generated_tokens=0, first_token_s=0, total_s=0, finish="cancelled")
+    events = list(pipeline(ScriptedEngine(["Boil"], ending=cancelled), log=log).ask(Question(text="secret", lang="en")))
+    assert not [event for event in events if isinstance(event, Finished)]
+    ((stream, body),) = log.records
+    assert (stream, body["event"]) == ("metric", "stopped")
+    assert "secret" not in str(body)
 
 
 def test_every_step_is_timed():

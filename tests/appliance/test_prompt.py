@@ -53,6 +53,7 @@ def test_an_abstention_is_recognised(said):
 
 
 def test_an_answer_is_no_abstention():
+    assert not prompt.is_abstention("These documents don't tell how long, but [1] says to boil it.")
     assert not prompt.is_abstention("Boil the water for 1 minute. [1]")
 
 
@@ -64,6 +65,22 @@ def test_marks_stay_with_their_sentence_and_numbers_lead_theirs():
 @given(st.text(alphabet="ab .?!\n[]12", max_size=60))
 def test_sentences_lose_nothing(answer):
     assert "".join(prompt.sentences(answer)) == answer
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("Let the water cool. [1]", "Let the water cool. [2]"),
+        ("2. Let the water cool.\n", "2. Let the water cool. [2]\n"),
+        ("Let the water cool. [2]", "Let the water cool. [2]"),
+        ("Let the  water\ncool. [1] ", "Let the  water\ncool. [2] "),
+        ("Cool the water first. [1]", "Cool the water first. [1]"),
+        ("Boil it. [2]", "Boil it. [2]"),
+    ],
+)
+def test_a_quoted_sentence_cites_the_passage_it_stands_in(said, shown):
+    passages = [passage("Boil it. Above 2000 metres, boil it longer."), passage("Let the water cool. Then drink.")]
+    assert prompt.sourced(said, passages) == shown
 
 
 def test_a_sentence_is_taken_apart_for_the_translator():

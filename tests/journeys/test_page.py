@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.journeys.demo import SWAHILI
+from tests.support.scripted import eventually
 from tests.support.site import serving
 
 pytestmark = pytest.mark.browser
@@ -51,6 +52,22 @@ def phone(chromium: Browser, box):
     assert errors == []
 
 
+def test_a_phone_on_the_wifi_comes_in_with_the_printed_code(demo_site, chromium: Browser):
+    with serving("fieldpost", "--home", demo_site.home, "--host", "0.0.0.0") as server:
+        eventually(lambda: any("Access code" in line for line in server.output))
+        code = next(line for line in server.output if "Access code" in line).removeprefix("Access code: ")
+        page = chromium.new_context(viewport={"width": 360, "height": 740}, locale="sw-KE").new_page()
+        page.goto(server.url)
+        page.locator("input[name=code]").fill("0000 0000")
+        page.get_by_role("button").click()
+        expect(page.get_by_role("alert")).to_have_text("Namba si sahihi.")
+        page.locator("input[name=code]").fill(code)
+        page.get_by_role("button").click()
+        ask(page, SWAHILI)
+        expect(page.locator('.fp-status[data-state="done"]')).to_be_visible(timeout=60_000)
+        page.context.close()
+
+
 def ask(page: Page, text: str) -> None:
     page.locator("#question textarea").fill(text)
     page.locator("button#ask").click()
@@ -64,6 +81,7 @@ def test_a_swahili_question_streams_with_its_original_and_opens_its_passage(phon
             if (said && document.querySelectorAll('.fp-original dd').length > 1) window.seen.push(said.textContent);
         }).observe(document.body, {subtree: true, childList: true, characterData: true}); }"""
     )
+    phone.locator("#form").get_by_text("Hatua").click()  # through the adapter: the longer answer
     ask(phone, SWAHILI)
     expect(phone.locator('.fp-status[data-state="done"]')).to_be_visible(timeout=60_000)
     answer = phone.locator(".fp-answer")

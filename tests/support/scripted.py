@@ -14,15 +14,27 @@ class ScriptedEngine:
 
     model = "scripted"
 
-    def __init__(self, pieces: Sequence[str], *, context: int = 512, gate: threading.Event | None = None) -> None:
+    def __init__(
+        self,
+        pieces: Sequence[str],
+        *,
+        context: int = 512,
+        gate: threading.Event | None = None,
+        ending: Usage | None = None,
+    ) -> None:
         self.pieces = pieces
+        self.ending = ending
         self.context = context
         self.requests: list[GenerationRequest] = []
         self.closed = threading.Event()
+        self.cancelled: list[str] = []
         self._gate = gate
 
     def count(self, messages: Sequence[Message]) -> int:
         return sum(len(m.content.split()) for m in messages)
+
+    def cancel(self, request_id: str) -> None:
+        self.cancelled.append(request_id)
 
     def generate(self, request: GenerationRequest) -> Iterator[str | Usage]:
         self.requests.append(request)
@@ -31,7 +43,9 @@ class ScriptedEngine:
                 if self._gate:
                     self._gate.wait(30)
                 yield piece
-            yield Usage(prompt_tokens=1, generated_tokens=len(self.pieces), first_token_s=0, total_s=0, finish="stop")
+            yield self.ending or Usage(
+                prompt_tokens=1, generated_tokens=len(self.pieces), first_token_s=0, total_s=0, finish="stop"
+            )
         finally:
             self.closed.set()
 

@@ -164,7 +164,7 @@ def serving(
     reader = threading.Thread(target=read, args=(process.stdout,), daemon=True)
     reader.start()
     try:
-        if not ready.wait(120) or process.poll() is not None:
+        if not ready.wait(120) or not any(" is at http" in line for line in lines):
             raise CommandFailed(f"{' '.join(command)} did not get ready:\n" + "\n".join(lines))
         yield Server(process=process, url=f"http://127.0.0.1:{port}", output=lines)
     finally:

@@ -93,6 +93,14 @@ def test_sigterm_ends_it_cleanly(demo_site):
     assert left.stdout == ""
 
 
+def test_a_taken_port_is_told_in_words_before_the_model_is_loaded(demo_site, box):
+    port = box.url.rpartition(":")[2]
+    done = run("fieldpost", "serve", "--home", demo_site.home, "--port", port, check=False)
+    assert done.returncode == 1
+    assert f"127.0.0.1 port {port} cannot be used" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_status_tells_what_is_installed(demo_site):
     facts = json.loads(run("fieldpost", "status", "--home", demo_site.home, "--json").stdout)
     assert (facts["bundle"], facts["languages"]) == ("demo", ["en", "sw"])

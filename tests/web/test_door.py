@@ -1,6 +1,6 @@
 """Tests of appliance.web.door: the access code."""
 
-from appliance.web.door import FREE_TRIES, SESSION_S, Door, load_or_make_code
+from appliance.web.door import FREE_TRIES, LONGEST_WAIT_S, SESSION_S, Door, load_or_make_code
 
 
 class Clock:
@@ -41,6 +41,16 @@ def test_guessing_gets_slower_and_a_right_code_waits_too():
     clock.now += 2
     assert door.enter("01234567") is not None
     assert door.wait_s() == 0
+
+
+def test_the_brake_holds_however_long_somebody_tries():
+    clock = Clock()
+    door = Door("01234567", clock=clock)
+    for _ in range(2000):
+        door.enter("00000000")
+        clock.now += door.wait_s()
+    door.enter("00000000")
+    assert door.wait_s() == LONGEST_WAIT_S
 
 
 def test_an_unused_session_ends():

@@ -1,5 +1,6 @@
 """Tests of appliance.web.jobs: an answer outlives whoever watches it."""
 
+import asyncio
 import threading
 
 import pytest
@@ -39,9 +40,18 @@ def question():
     return Question(text="How long?", lang="en")
 
 
+def watched(job):
+    """Every snapshot that a watcher sees."""
+
+    async def watch():
+        return [snapshot async for snapshot in job.watch()]
+
+    return asyncio.run(watch())
+
+
 def test_watching_ends_with_the_whole_answer(jobs, gate):
     gate.set()
-    last = list(jobs.start(question()).watch())[-1]
+    last = watched(jobs.start(question()))[-1]
     assert last.state == "done"
     assert last.answer == "Boil it. [1]"
     assert last.passages[0].text == "Boil it."
@@ -49,24 +59,35 @@ def test_watching_ends_with_the_whole_answer(jobs, gate):
 
 def test_a_phone_that_left_finds_its_answer(jobs, gate):
     job = jobs.start(question())
-    watching = job.watch()
-    next(watching)
-    watching.close()
+
+    async def look_once():
+        watching = job.watch()
+        await anext(watching)
+        await watching.aclose()
+
+    asyncio.run(look_once())
     gate.set()
     eventually(lambda: jobs.get(job.snapshot.id).snapshot.over)
     assert jobs.get(job.snapshot.id).snapshot.answer == "Boil it. [1]"
 
 
-def test_two_watchers_see_the_same_end(jobs, gate):
+def test_a_hundred_watchers_hold_no_thread_and_see_the_same_end(jobs, gate):
     job = jobs.start(question())
-    ends = []
-    threads = [threading.Thread(target=lambda: ends.append(list(job.watch())[-1])) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    gate.set()
-    for thread in threads:
-        thread.join(20)
-    assert [end.answer for end in ends] == ["Boil it. [1]"] * 2
+
+    async def all_watch():
+        async def last():
+            return [snapshot async for snapshot in job.watch()][-1]
+
+        watching = [asyncio.create_task(last()) for _ in range(100)]
+        await asyncio.sleep(0)
+        before = threading.active_count()
+        gate.set()
+        return before, await asyncio.gather(*watching)
+
+    threads_before = threading.active_count()
+    threads, ends = asyncio.run(all_watch())
+    assert threads - threads_before < 5
+    assert [end.answer for end in ends] == ["Boil it. [1]"] * 100
 
 
 def test_a_stopped_job_says_so(jobs, gate):
@@ -74,7 +95,16 @@ def test_a_stopped_job_says_so(jobs, gate):
     eventually(lambda: job.snapshot.state == "answering")
     job.stop()
     gate.set()
-    assert list(job.watch())[-1].state == "stopped"
+    assert watched(job)[-1].state == "stopped"
+
+
+def test_a_mistake_of_ours_is_told_to_the_technician_without_the_question(jobs, gate, caplog):
+    jobs._pipeline.finder.search = None  # as wrong as a program can be
+    last = watched(jobs.start(Question(text="my secret", lang="en")))[-1]
+    assert last.state == "failed"
+    assert "technician" in last.error
+    assert last.id in caplog.text
+    assert "my secret" not in caplog.text
 
 
 def test_too_many_are_told_to_wait(jobs):

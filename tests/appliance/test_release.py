@@ -1,0 +1,85 @@
+"""Tests of appliance.release: what the box relies on is checked before it is used."""
+
+import json
+
+import pytest
+
+from appliance.config import Home
+from appliance.errors import ReleaseError
+from appliance.release import load_release
+
+
+def component(kind, name, annotations=None, files=("a.gguf",)):
+    return {
+        "kind": kind,
+        "name": name,
+        "publisher": "p",
+        "version": "1",
+        "licence": "MIT",
+        "manifest": "sha256:0",
+        "annotations": annotations or {},
+        "folder": f"{kind}s/p/{name}",
+        "files": [{"path": path, "digest": "sha256:0", "size": 1} for path in files],
+    }
+
+
+def write(tmp_path, *components, **changes):
+    facts = {
+        "format": 1,
+        "number": 1,
+        "bundle": "b",
+        "version": "1",
+        "title": "B",
+        "languages": ["en"],
+        "components": list(components),
+    }
+    folder = tmp_path / "releases" / "1"
+    folder.mkdir(parents=True)
+    (folder / "release.json").write_text(json.dumps(facts | changes))
+    (tmp_path / "current").symlink_to("releases/1")
+    return Home(root=tmp_path)
+
+
+def test_components_are_found_by_kind_and_name(tmp_path):
+    release = load_release(write(tmp_path, component("model", "m"), component("adapter", "a")))
+    assert release.model.name == "m"
+    assert release.adapters["a"].only(".gguf").name == "a.gguf"
+
+
+def test_a_component_without_the_file_is_told(tmp_path):
+    release = load_release(write(tmp_path, component("model", "m", files=())))
+    with pytest.raises(ReleaseError, match="holds 0 files"):
+        release.model.only(".gguf")
+
+
+def test_a_bundle_without_a_model_is_told(tmp_path):
+    with pytest.raises(ReleaseError, match="has no model"):
+        _ = load_release(write(tmp_path)).model
+
+
+def test_nothing_installed_says_how_to_install(tmp_path):
+    with pytest.raises(ReleaseError, match=r"installer\.pyz install"):
+        load_release(Home(root=tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("components", "changes", "words"),
+    [
+        ([component("docpack", "d")], {}, "language is missing"),
+        ([component("langpack", "l")], {}, "language is missing"),
+        ([component("langpack", "l", {"org.fieldpost.pairs": "en-sw"})], {}, "such as en>sw"),
+        ([component("docpack", "d", {"org.fieldpost.language": 'en" onload="x'})], {}, "no tag"),
+        ([component("adapter", "a"), component("adapter", "a")], {}, "same name"),
+        (
+            [component("docpack", n, {"org.fieldpost.language": n}) for n in ("en", "sw")],
+            {},
+            "several languages",
+        ),
+        ([], {"languages": []}, "language is missing"),
+        ([], {"format": 2}, "needed 1"),
+        ([], {"title": None, "number": "x"}, "cannot be used"),
+    ],
+)
+def test_what_the_box_could_not_use_is_refused_in_words(tmp_path, components, changes, words):
+    with pytest.raises(ReleaseError, match=words):
+        load_release(write(tmp_path, *components, **changes))
