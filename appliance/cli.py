@@ -15,6 +15,7 @@ import click
 
 from appliance.command import Speaks, json_option
 from appliance.config import Home, load_config
+from appliance.errors import LogError
 from appliance.exchange import Exchange
 
 _home = click.option(
@@ -184,8 +185,9 @@ def verify(home: Path, as_json: bool) -> None:
     from appliance.sync.identity import load_or_make_identity
 
     place = Home(root=home)
-    place.prepare_data()
-    with Log.open(place.log, load_or_make_identity(place).box) as opened:
+    if not place.log.exists():
+        raise LogError(f"There is no log in {home} yet.", todo="Ask a question first, or name the right folder.")
+    with Log.open_to_read(place.log, load_or_make_identity(place).box) as opened:
         report = opened.verify()
     if as_json:
         click.echo(json.dumps(asdict(report)))

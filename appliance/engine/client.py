@@ -7,8 +7,9 @@ are kept; the one in flight begins again if nothing of it was streamed yet, once
 
 import math
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
@@ -26,6 +27,7 @@ MAX_DEATHS = 3
 # And without GGML_NO_BACKTRACE a crashing ggml starts a debugger where one is installed.
 _ENVIRONMENT = {"OMP_WAIT_POLICY": "passive", "GGML_NO_BACKTRACE": "1"}
 _MODULE = "appliance.engine.worker"
+_NOTHING_DONE = Usage(prompt_tokens=0, generated_tokens=0, first_token_s=0.0, total_s=0.0, finish="cancelled")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +48,16 @@ class _Waiting:
 
     key: int
     message: dict[str, Any]
+    id: str | None = None
+    """The request's own; None for a count."""
     answers: "SimpleQueue[str | int | Usage | EngineError]" = field(default_factory=SimpleQueue)
     begun: bool = False
     streamed: bool = False
     tries: int = 0
+    began_s: float = 0.0
+    """By ``time.perf_counter``, once begun."""
+    so_far: Usage = _NOTHING_DONE
+    """As of the last piece of text: what a cancelled request has cost."""
 
 
 class WorkerEngine:
@@ -162,7 +170,7 @@ class WorkerEngine:
             "seed": request.seed,
             "stop": list(request.stop),
         }
-        waiting = self._submit(message)
+        waiting = self._submit(message, request.id)
         try:
             while True:
                 answer = waiting.answers.get()
@@ -174,6 +182,16 @@ class WorkerEngine:
                     return
         finally:
             self._forget(waiting)
+
+    def cancel(self, request_id: str) -> None:
+        """See ``Engine.cancel``. Does not wait for the worker: it hears of it before its next token or chunk."""
+        with self._changed:
+            for waiting in [one for one in self._waiting.values() if one.id == request_id]:
+                del self._waiting[waiting.key]
+                total_s = time.perf_counter() - waiting.began_s if waiting.begun else 0.0
+                waiting.answers.put(replace(waiting.so_far, total_s=total_s))
+                if self._up:
+                    self._send({"do": "cancel", "key": waiting.key})
 
     def count(self, messages: Sequence[Message]) -> int:
         """See ``Engine.count``. Answered between two tokens of whatever is being generated."""
@@ -187,12 +205,12 @@ class WorkerEngine:
         assert isinstance(answer, int)  # noqa: S101  (nothing else answers a count)
         return answer
 
-    def _submit(self, message: dict[str, Any]) -> _Waiting:
+    def _submit(self, message: dict[str, Any], request_id: str | None = None) -> _Waiting:
         with self._changed:
             if self._closed:
                 raise _closed()
             self._keys += 1
-            waiting = _Waiting(key=self._keys, message={**message, "key": self._keys})
+            waiting = _Waiting(key=self._keys, id=request_id, message={**message, "key": self._keys})
             self._waiting[waiting.key] = waiting
             if self._up:
                 self._send(waiting.message)
@@ -277,8 +295,10 @@ class WorkerEngine:
         match message["say"]:
             case "begin":
                 waiting.begun = True
+                waiting.began_s = time.perf_counter()
             case "text":
                 waiting.streamed = True
+                waiting.so_far = _so_far(waiting, message)
                 waiting.answers.put(str(message["text"]))
             case "done":
                 self._finish(waiting, _usage(message["usage"]))
@@ -346,6 +366,16 @@ def _check(request: GenerationRequest, adapters: Mapping[str, Path]) -> None:
 
 def _plain(messages: Sequence[Message]) -> list[dict[str, str]]:
     return [{"role": message.role, "content": message.content} for message in messages]
+
+
+def _so_far(waiting: _Waiting, told: Mapping[str, Any]) -> Usage:
+    return Usage(
+        prompt_tokens=int(told["prompt_tokens"]),
+        generated_tokens=int(told["generated_tokens"]),
+        first_token_s=waiting.so_far.first_token_s or time.perf_counter() - waiting.began_s,
+        total_s=0.0,
+        finish="cancelled",
+    )
 
 
 def _usage(raw: Mapping[str, Any]) -> Usage:

@@ -59,6 +59,14 @@ class Engine(Protocol):
         """
         ...
 
+    def cancel(self, request_id: str) -> None:
+        """End the request with this ``GenerationRequest.id`` at once, whether it waits, is read or is being answered.
+
+        Its iterator ends with a ``Usage`` of what was done until then, whose ``finish`` is ``cancelled``. An id that
+        nobody waits for changes nothing. Any thread may call it.
+        """
+        ...
+
     def count(self, messages: Sequence[Message]) -> int:
         """Tokens of the conversation as it would be sent, up to where the answer begins.
 

@@ -7,7 +7,8 @@ Run as ``python -m appliance.engine.worker`` by ``client``; the lines between th
                      {"do":"cancel", key}
                      {"do":"count", key, messages}
     from the worker  {"say":"ready", context, trained, description, vocabulary}  or  {"say":"refused", error}
-                     {"say":"begin", key}  {"say":"text", key, text}  {"say":"done", key, usage}
+                     {"say":"begin", key}  {"say":"text", key, text, prompt_tokens, generated_tokens}
+                     {"say":"done", key, usage}
                      {"say":"counted", key, tokens}  {"say":"error", key, error}
 
 An error of ours is reported and the process goes on; anything else ends it, and the client starts a new one.
@@ -119,7 +120,11 @@ class Worker:
             for text in self._steps(generation):
                 first = first or time.perf_counter()
                 if text:
-                    self._wire.send({"say": "text", "key": key, "text": text})
+                    tokens = {
+                        "prompt_tokens": generation.prompt_tokens,
+                        "generated_tokens": generation.generated_tokens,
+                    }
+                    self._wire.send({"say": "text", "key": key, "text": text, **tokens})
         except EngineError as error:
             self._wire.send({"say": "error", "key": key, "error": error_to_message(error)})
         else:

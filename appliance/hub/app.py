@@ -8,10 +8,7 @@ Refusals are plain sentences. A batch proves by itself whose it is, so there is 
 """
 
 import hashlib
-import socket
-from collections.abc import Callable
 
-import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
@@ -21,7 +18,16 @@ from appliance.hub.enrol import admit
 from appliance.hub.ingest import Hub
 from appliance.hub.uploads import Taken, Uploads
 from appliance.sync.batch import MAX_BATCH
-from appliance.sync.wire import MAX_MESSAGE, NO, SHA256_NAME, UPLOAD_COMPLETE, UPLOAD_LENGTH, UPLOAD_OFFSET, YES
+from appliance.sync.wire import (
+    MAX_MESSAGE,
+    NO,
+    SHA256_NAME,
+    UPLOAD_COMPLETE,
+    UPLOAD_LENGTH,
+    UPLOAD_OFFSET,
+    YES,
+    read_number,
+)
 
 _RECEIPT = "application/vnd.fieldpost.receipt.v1"
 
@@ -58,8 +64,8 @@ def create_app(hub: Hub) -> FastAPI:
 
     @app.patch("/v1/b/{sha}")
     async def upload(sha: str, request: Request) -> Response:
-        place = _number(request, UPLOAD_OFFSET)
-        length = _number(request, UPLOAD_LENGTH)
+        place = read_number(request.headers.get(UPLOAD_OFFSET, ""))
+        length = read_number(request.headers.get(UPLOAD_LENGTH, ""))
         if not SHA256_NAME.fullmatch(sha) or place is None or length is None:
             return _plain(400, f"A batch's name, {UPLOAD_OFFSET} and {UPLOAD_LENGTH} are needed.")
         if not 0 < length <= MAX_BATCH:
@@ -111,11 +117,6 @@ def _admitted(hub: Hub, data: bytes) -> Response:
     return _receipt(hub.receipt(admit(hub.storage, data)))
 
 
-def _number(request: Request, name: str) -> int | None:
-    text = request.headers.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 12 else None
-
-
 def _at(offset: int, status: int, *, complete: bool = False) -> Response:
     return Response(status_code=status, headers={UPLOAD_OFFSET: str(offset), UPLOAD_COMPLETE: YES if complete else NO})
 
@@ -126,33 +127,3 @@ def _receipt(receipt: bytes) -> Response:
 
 def _plain(status: int, text: str, offset: int | None = None) -> Response:
     return Response(text, status, {UPLOAD_OFFSET: str(offset)} if offset is not None else None, "text/plain")
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that takes connections from now on.
-
-    Raises:
-        HubError: the address cannot be had.
-    """
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=128)
-    except OSError as error:
-        raise HubError(
-            f"The hub cannot listen at {host} port {port}: {error.strerror}.",
-            todo="Is another hub running? Choose another --port.",
-        ) from error
-
-
-def serve(app: FastAPI, listener: socket.socket, ready: Callable[[], None]) -> None:
-    """Serve until SIGTERM or Ctrl-C; ``ready`` is called once requests are answered."""
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            ready()
-
-    config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, lifespan="off", timeout_graceful_shutdown=3
-    )
-    Server(config).run(sockets=[listener])

@@ -3,12 +3,14 @@
 import json
 import signal
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from appliance.command import Speaks, json_option
+from appliance.errors import BatchRefused
 from appliance.log.chain import STREAMS
 
 _data = click.option(
@@ -45,16 +47,16 @@ def serve(data: Path, host: str, port: int) -> None:
     fieldpost-hub serve --data /srv/hub --host 0.0.0.0 --port 8470
     Batches are signed and sealed by the boxes themselves. TLS, where wanted, is a reverse proxy's in front of it.
     """
-    from appliance.hub import app
+    from appliance import serving
+    from appliance.hub.app import create_app
     from appliance.hub.ingest import Hub
 
     # uvicorn ends its work at these signals and then raises them again: by then there is nothing left to do.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
-    with Hub.open(data) as hub, app.listen(host, port) as listener:
-        shown = f"[{host}]" if ":" in host else host
-        where = f"http://{shown}:{listener.getsockname()[1]}"
-        app.serve(app.create_app(hub), listener, ready=lambda: click.echo(f"Fieldpost hub is at {where}"))
+    with Hub.open(data) as hub, serving.listen(host, port) as listener:
+        where = serving.address(listener)
+        serving.serve(create_app(hub), listener, ready=lambda: click.echo(f"Fieldpost hub is at {where}"))
 
 
 @main.command()
@@ -89,12 +91,13 @@ def import_(stick: Path, data: Path, as_json: bool) -> None:
     \b
     fieldpost-hub import /media/usb --data /srv/hub
     Carry the stick back: fieldpost sync import --stick /media/usb --home /srv/fieldpost
+    Ends with 1 when a file was left alone; all others were taken in nevertheless.
     """
     from appliance.hub.ingest import Hub
     from appliance.hub.stick import import_stick
 
     with Hub.open(data) as hub:
-        imported = import_stick(hub, stick)
+        imported = import_stick(hub, stick, progress=_with_bar)
     for sentence in imported.refused:
         click.echo(f"Left alone: {sentence}", err=True)
     if as_json:
@@ -109,8 +112,12 @@ def import_(stick: Path, data: Path, as_json: bool) -> None:
         click.echo(f"Batches     {imported.batches}, {len(imported.refused)} files left alone")
         click.echo(f"Enrolled    {', '.join(imported.enrolled) or 'none'}")
         click.echo(f"Receipts    {', '.join(imported.receipts) or 'none'}")
-    if imported.refused and not imported.receipts:
-        sys.exit(1)
+    if imported.refused:
+        raise BatchRefused(
+            f"{len(imported.refused)} files of {stick} were left alone, as told above.",
+            needed="Whole batches of boxes that are enrolled here are needed.",
+            todo="All others were taken in.",
+        )
 
 
 @main.command()
@@ -138,6 +145,12 @@ def status(data: Path, as_json: bool) -> None:
         click.echo(f"{box.site}  ({box.box}), last heard of {_iso(box.last_contact_ms)}")
         click.echo("  " + ", ".join(f"{number} {stream}" for stream, number in box.records.items()))
     click.echo(f"{len(boxes)} boxes: " + ", ".join(f"{number} {stream}" for stream, number in totals.items()))
+
+
+def _with_bar(names: list[str]) -> Iterator[str]:
+    """The names, with a bar on standard error while a person looks on."""
+    with click.progressbar(names, label="Batches", file=sys.stderr, hidden=not sys.stderr.isatty()) as shown:
+        yield from shown
 
 
 def _iso(ms: int) -> str:

@@ -9,16 +9,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 from sqlite_utils import Database
 
 from appliance.database import Migration, open_database, transaction
 from appliance.errors import ForkDetected, HubError
 from appliance.log import chain
-from appliance.log.chain import GENESIS, STREAMS, Record
+from appliance.log.chain import GENESIS, STREAMS
 from appliance.sync.batch import Batch, Header
-from appliance.sync.wire import Introduction
+from appliance.sync.wire import NEW_HISTORY, Introduction
 
 _MIGRATIONS: tuple[Migration, ...] = (
     (
@@ -87,17 +87,8 @@ class Storage(Protocol):
     def heads(self, box: str, epoch: int | None) -> tuple[int, dict[str, tuple[int, bytes]]]:
         """The epoch (the newest for None) and how far each stream has come without a gap."""
 
-    def seen(self, box: str, now_ms: int) -> None:
-        """The box was heard of."""
-
     def boxes(self) -> list[KnownBox]:
         """Every enrolled box, by the name of its site."""
-
-    def records(self, box: str, epoch: int, stream: str, first: int, limit: int) -> list[Record]:
-        """At most ``limit`` records from seq ``first`` on, in order."""
-
-    def count_batches(self) -> int:
-        """How many batches were taken in."""
 
 
 class SqliteStorage:
@@ -188,10 +179,6 @@ class SqliteStorage:
             found = {stream: (seq, bytes(hash)) for stream, seq, hash in rows.fetchall()}
         return epoch, {stream: found.get(stream, (0, GENESIS)) for stream in STREAMS}
 
-    def seen(self, box: str, now_ms: int) -> None:
-        with self._write() as database:
-            database.execute("UPDATE box SET last_contact_ms=? WHERE name=?", [now_ms, box])
-
     def boxes(self) -> list[KnownBox]:
         with self._read() as database:
             boxes = database.execute("SELECT name, site, last_contact_ms FROM box ORDER BY site, name").fetchall()
@@ -207,16 +194,6 @@ class SqliteStorage:
             for name, site, contact_ms in boxes
         ]
 
-    def records(self, box: str, epoch: int, stream: str, first: int, limit: int) -> list[Record]:
-        query = """SELECT stream, seq, boot, mono_ms, wall_ms, egress, salt, body, "commitment", hash FROM record
-                   WHERE box=? AND epoch=? AND stream=? AND seq>=? ORDER BY seq LIMIT ?"""
-        with self._read() as database:
-            return [_record(row) for row in database.execute(query, [box, epoch, stream, first, limit]).fetchall()]
-
-    def count_batches(self) -> int:
-        with self._read() as database:
-            return int(database.execute("SELECT count(*) FROM batch").fetchone()[0])
-
     @contextmanager
     def _read(self) -> Iterator[Database]:
         with self._lock, _in_words(self._path):
@@ -226,22 +203,6 @@ class SqliteStorage:
     def _write(self) -> Iterator[Database]:
         with self._lock, _in_words(self._path), transaction(self._database):
             yield self._database
-
-
-def _record(row: tuple[Any, ...]) -> Record:
-    stream, seq, boot, mono_ms, wall_ms, egress, salt, body, commitment, hash = row
-    return Record(
-        stream=stream,
-        seq=seq,
-        boot=boot,
-        mono_ms=mono_ms,
-        wall_ms=wall_ms,
-        egress=bool(egress),
-        salt=salt,
-        body=None if body is None else body.encode("utf-8"),
-        commitment=commitment,
-        hash=hash,
-    )
 
 
 def _check_fit(database: Database, batch: Batch) -> None:
@@ -269,7 +230,7 @@ def _fork(header: Header, seq: int) -> ForkDetected:
     return ForkDetected(
         f"Two histories under the name {header.box}: record {header.stream} {seq} is another one here.",
         needed="What was received before stays; nothing of this batch was merged.",
-        todo="The box was copied or rolled back: bring back its newest backup, or enrol it as a new box.",
+        todo=f"The box was copied or rolled back. At the box, bring back its newest backup. Or: {NEW_HISTORY}",
     )
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from appliance.borders import CLOSERS, ENDS, WIDE_ENDS
 from appliance.exchange import Passage
 from appliance.knowledge.ingest import Document, headings
 
@@ -21,7 +22,7 @@ NOT_PROSE = frozenset({"sources", "references", "vyanzo", "marejeo"})
 _BORDERS = (
     re.compile(r"\n[ \t]*(?=\n)"),
     re.compile(r"\n"),
-    re.compile("(?<=[.?!\u061f\u06d4\u0964\u1362])[\"'\u201d\u2019»)\\]]*\\s+|(?<=[\u3002\uff01\uff1f])"),
+    re.compile(rf"(?<=[.…{ENDS}])[{CLOSERS}]*\s+|(?<=[{WIDE_ENDS}])[{CLOSERS}]*\s*"),
     re.compile(r"\s+"),
 )
 

@@ -4,6 +4,7 @@ The indexes are part of the signed release: they are opened immutable, so that n
 them. Telling which passage answers a question is left to the model.
 """
 
+import re
 import sqlite3
 import threading
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ from appliance.knowledge.words import match_query
 
 # Weights of title, heading and text: a word in a heading says more about its section than one in its text.
 _WEIGHTS = (1.0, 2.0, 1.0)
+
+_LANGUAGE = re.compile("[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
 _SEARCH = f"""
     select p.id, p.document, p.title, p.heading, d.lang, p.text, p.start, p.end,
@@ -118,6 +121,7 @@ def _open(path: Path) -> _Index:
         raise _damaged(path, error) from error
     db = Database(connection)
     try:
+        db.execute("PRAGMA trusted_schema = OFF")  # whoever wrote the file decides what is in its schema
         identity = tuple(db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
         if identity != (APPLICATION_ID, FORMAT):
             raise KnowledgeError(
@@ -126,6 +130,9 @@ def _open(path: Path) -> _Index:
                 todo="Build the bundle again with this Fieldpost, and install it.",
             )
         ((docpack, lang),) = db.execute("select name, lang from docpack").fetchall()
+        for (tag,) in db.execute("select lang from docpack union select lang from document").fetchall():
+            if not _LANGUAGE.fullmatch(str(tag)):
+                raise ValueError(f"{str(tag)[:40]!r} is no language's tag")
     except (sqlite3.Error, ValueError) as error:
         db.close()
         raise _damaged(path, error) from error

@@ -6,17 +6,13 @@ models answer; it would rather leave two sentences together than cut one in half
 
 import re
 
-# Arabic ؟ and Urdu ۔, Devanagari । and ॥, Ethiopic ። and ፧, the doubled signs
-_ENDS = "?!\u061f\u06d4\u0964\u0965\u1362\u1367\u203c\u2047\u2048\u2049"
-# Chinese and Japanese 。！？｡, after which no space is written
-_WIDE_ENDS = "\u3002\uff01\uff1f\uff61"
-_CLOSERS = "\"'\u201d\u2019»)\\]\u203a\u300d\u300f\uff09"
+from appliance.borders import CLOSERS, ENDS, WIDE_ENDS
 
 _BORDER = re.compile(
     r"(?:\n\s*)"
-    rf"|(?P<wide>[{_WIDE_ENDS}]+[{_CLOSERS}]*\s*)"
-    rf"|(?P<end>[.…{_ENDS}]*[{_ENDS}…][.…{_ENDS}]*[{_CLOSERS}]*\s+)"
-    rf"|(?P<stop>\.[{_CLOSERS}]*\s+)"
+    rf"|(?P<wide>[{WIDE_ENDS}]+[{CLOSERS}]*\s*)"
+    rf"|(?P<end>[.…{ENDS}]*[{ENDS}…][.…{ENDS}]*[{CLOSERS}]*\s+)"
+    rf"|(?P<stop>\.[{CLOSERS}]*\s+)"
 )
 
 # Words whose full stop ends no sentence, folded, without the stop. The second row is Swahili.
@@ -73,10 +69,7 @@ def _shortened(piece: str, limit: int) -> list[str]:
     parts: list[str] = []
     while len(piece) > limit:
         window = piece[: limit + 1]
-        cuts = [at.end() for at in re.finditer(r"[,;:،؛、，፣]\s+", window)] or [
-            at.end() for at in re.finditer(r"\s+", window)
-        ]
-        cut = next((at for at in reversed(cuts) if 0 < at <= limit), limit)
+        cut = _last_end(_PAUSE, window, limit) or _last_end(_SPACE, window, limit) or limit
         parts.append(piece[:cut])
         piece = piece[cut:]
     return [*parts, piece] if piece else parts

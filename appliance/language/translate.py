@@ -20,6 +20,8 @@ MAX_TEXT = 20_000
 """Characters of one text: more would keep everybody else waiting."""
 TIMEOUT_S = 60.0
 """For one text, the start of the process included (0.5 s) and the reading of a 100 MB model (1-3 s)."""
+MEMORY = 4 << 30
+"""Bytes of address space the process may use."""
 _MODULE = "appliance.language.worker"
 _TRIES = 2
 
@@ -132,8 +134,9 @@ class Translator:
             "ARGOS_DEVICE_TYPE": "cpu",
             "ARGOS_INTRA_THREADS": str(self._threads),
             "OMP_WAIT_POLICY": "passive",
+            "MALLOC_ARENA_MAX": "4",  # else address space grows by 64 MiB with each thread
         }
-        self._child = Child(_MODULE, environment=environment)
+        self._child = Child(_MODULE, environment=environment, memory=MEMORY)
         packs = [{"source": a, "target": b, "folder": str(folder)} for (a, b), folder in self._packs.items()]
         self._child.wire.send({"do": "load", "packs": packs})
         return self._child

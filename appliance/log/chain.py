@@ -72,17 +72,6 @@ def stream_number(name: str) -> int:
         raise LogError(f"{name!r} is no stream of the log.", needed=f"Streams are: {', '.join(STREAMS)}.") from None
 
 
-def stream_name(number: int) -> str:
-    """The stream with this number on the wire.
-
-    Raises:
-        LogError: there is no such stream.
-    """
-    if 0 <= number < len(STREAMS):
-        return STREAMS[number]
-    raise LogError(f"{number} is no stream's number.", needed=f"Numbers from 0 to {len(STREAMS) - 1} are known.")
-
-
 def canonical(body: Mapping[str, object]) -> bytes:
     """``body`` as JSON with sorted keys and no spaces, in UTF-8.
 

@@ -23,7 +23,7 @@ STEPS: tuple[Migration, ...] = (
         ) STRICT, WITHOUT ROWID
         """,
         "CREATE TABLE head (stream TEXT PRIMARY KEY, seq INTEGER NOT NULL, hash BLOB NOT NULL) STRICT, WITHOUT ROWID",
-        # One row: whose log this is. A new epoch begins when the hub knows another history under this box's name.
-        "CREATE TABLE meta (box TEXT NOT NULL, epoch INTEGER NOT NULL, boot INTEGER NOT NULL) STRICT",
+        # One row: whose log this is, and how often it was opened to write.
+        "CREATE TABLE meta (box TEXT NOT NULL, boot INTEGER NOT NULL) STRICT",
     ),
 )

@@ -46,7 +46,8 @@ class Report:
 
 
 class Log:
-    """An open log; made by ``Log.open``, closed by leaving its ``with`` block. Any thread may call it."""
+    """An open log, made by ``Log.open`` or ``Log.open_to_read``; closed by leaving its ``with`` block. Any thread may
+    call it."""
 
     def __init__(self, path: Path, database: Database, boot: int) -> None:
         self.path = path
@@ -71,6 +72,23 @@ class Log:
                 raise
         return cls(path, database, boot)
 
+    @classmethod
+    def open_to_read(cls, path: Path, box: str) -> "Log":
+        """Open the log at ``path`` of the box with id ``box`` without changing it; ``append`` raises LogError then.
+
+        Raises:
+            LogError: there is no log, it cannot be read, is from a newer Fieldpost, or is another box's.
+        """
+        with _in_words(path):
+            database = open_read_only(path, STEPS)
+            try:
+                owner, boot = database.execute("SELECT box, boot FROM meta").fetchone() or (box, 0)
+                _check_owner(path, owner, box)
+            except BaseException:
+                database.close()
+                raise
+        return cls(path, database, boot)
+
     @staticmethod
     def count(path: Path) -> int:
         """How many records the log at ``path`` holds, of all streams; changes nothing.
@@ -79,7 +97,7 @@ class Log:
             LogError: the file cannot be read.
         """
         with _in_words(path), closing(open_read_only(path, STEPS)) as database:
-            return int(database.execute("SELECT count(*) FROM log").fetchone()[0])
+            return int(database.execute("SELECT coalesce(sum(seq), 0) FROM head").fetchone()[0])
 
     def close(self) -> None:
         """Close the file; safe to call twice."""
@@ -239,16 +257,20 @@ def _open_meta(database: Database, path: Path, box: str) -> int:
     """Note this opening and return its number, from 1."""
     row = database.execute("SELECT box, boot FROM meta").fetchone()
     if row is None:
-        database.execute("INSERT INTO meta (box, epoch, boot) VALUES (?, 1, 1)", (box,))
+        database.execute("INSERT INTO meta (box, boot) VALUES (?, 1)", (box,))
         return 1
-    if row[0] != box:
-        raise LogError(
-            f"The log {path} belongs to box {row[0]}.",
-            needed=f"This is box {box}.",
-            todo="Move the log away, or bring back the identity.json that belongs to it.",
-        )
+    _check_owner(path, row[0], box)
     database.execute("UPDATE meta SET boot = boot + 1")
     return int(row[1]) + 1
+
+
+def _check_owner(path: Path, owner: str, box: str) -> None:
+    if owner != box:
+        raise LogError(
+            f"The log {path} belongs to box {owner}.",
+            needed=f"This is box {box}.",
+            todo="Bring back the identity.json that belongs to it, or move all of HOME/data away and enrol again.",
+        )
 
 
 def _head(database: Database, stream: str) -> tuple[int, bytes]:

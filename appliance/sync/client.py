@@ -187,7 +187,9 @@ def _contact(home: Home, patience_s: float) -> Iterator[_Contact]:
             todo="Then run: fieldpost sync enrol TOKEN",
         )
     identity = load_or_make_identity(home)
-    with _alone(home, patience_s), Log.open(home.log, identity.box) as log, Outbox(home.outbox) as outbox:
+    if not home.log.exists():
+        Log.open(home.log, identity.box).close()  # a new box: the hub may hear of it before it has said anything
+    with _alone(home, patience_s), Log.open_to_read(home.log, identity.box) as log, Outbox(home.outbox) as outbox:
         outbox.mend()
         # Read again: the sync that was waited for may have had the hub's first answer.
         yield _Contact(home, load_enrolment(home) or enrolment, identity, log, outbox)

@@ -19,7 +19,7 @@ from appliance.files import write_private
 from appliance.log.chain import STREAMS, Record
 from appliance.sync import batch
 from appliance.sync.identity import Identity
-from appliance.sync.wire import Receipt
+from appliance.sync.wire import NEW_HISTORY, Receipt
 
 SEGMENT = 64 * 1024
 """Bytes a batch should have at most: at 32 kbit/s a safety event waits 16 s behind one."""
@@ -234,7 +234,7 @@ def fork(what: str) -> ForkDetected:
     return ForkDetected(
         f"Two histories under this box's name: {what}.",
         needed="The log must be the one that the hub has seen. It was rolled back, or the box was copied.",
-        todo="Nothing was merged. Bring back the newest backup of data/, or call the hub's people.",
+        todo=f"Nothing was merged. Bring back the newest backup of HOME/data. Or: {NEW_HISTORY}",
     )
 
 

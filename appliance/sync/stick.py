@@ -17,7 +17,7 @@ from appliance.sync.wire import MAX_MESSAGE
 BATCH = re.compile(r"([0-9a-f]{64})\.batch")
 INTRODUCTION = re.compile(r"(box-[a-z2-7]{16})\.enrol")
 _BOUNDS = {".batch": MAX_BATCH, ".enrol": MAX_MESSAGE, ".note": MAX_MESSAGE}
-_MOST_FILES = 20_000
+MOST_FILES = 20_000
 
 
 def up(stick: Path) -> Path:
@@ -54,7 +54,7 @@ def put(path: Path, data: bytes) -> None:
             raise SyncError(
                 f"The stick is full: {path.name} did not fit.",
                 needed=f"{len(data)} bytes more are needed.",
-                todo="Free space on the stick and export again; what is on it already stays good.",
+                todo="Free space on the stick and try again; what is on it already stays good.",
             ) from error
         raise SyncError(
             f"The stick cannot be written: {error.strerror or error}.", todo="Is it write-protected or pulled out?"
@@ -88,7 +88,7 @@ def names(folder: Path, pattern: re.Pattern[str]) -> list[str]:
     """Names of the files in a folder of the stick that match, in order; none if there is no such folder.
 
     Raises:
-        SyncError: the stick cannot be read.
+        SyncError: the stick cannot be read, or holds more than ``MOST_FILES`` of them.
     """
     if folder.is_symlink() or folder.parent.is_symlink() or not folder.is_dir():
         return []
@@ -96,7 +96,13 @@ def names(folder: Path, pattern: re.Pattern[str]) -> list[str]:
         found = sorted(file.name for file in folder.iterdir() if pattern.fullmatch(file.name))
     except OSError as error:
         raise SyncError(f"The stick cannot be read: {error.strerror or error}.", todo="Try another port.") from error
-    return found[:_MOST_FILES]
+    if len(found) > MOST_FILES:
+        raise SyncError(
+            f"{folder} holds {len(found)} files.",
+            needed=f"At most {MOST_FILES} are taken from one stick.",
+            todo="Move some of them to another stick.",
+        )
+    return found
 
 
 def remove(path: Path) -> None:

@@ -6,14 +6,15 @@ uploads (``HEAD`` asks for the offset, 409 tells it).
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Self
 
 import httpx
 
 from appliance.errors import BatchRefused, FieldpostError, SyncError
 from appliance.sync.outbox import fork
-from appliance.sync.wire import MAX_MESSAGE, NO, UPLOAD_COMPLETE, UPLOAD_LENGTH, UPLOAD_OFFSET, YES
+from appliance.sync.wire import MAX_MESSAGE, NO, UPLOAD_COMPLETE, UPLOAD_LENGTH, UPLOAD_OFFSET, YES, read_number
 
 _TRIES = 6
 _MOST_WAIT_S = 30.0
@@ -25,6 +26,17 @@ def full_jitter(attempt: int) -> float:
     return random.uniform(0, min(_MOST_WAIT_S, 2.0 ** (attempt - 1)))  # noqa: S311
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    """What the hub replied, no more of it than a receipt may have."""
+
+    status: int
+    headers: Mapping[str, str]
+    """By name, whatever its case."""
+    body: bytes
+    whole: bool
+
+
 class HubLink:
     """A connection to one hub; closed by leaving its ``with`` block."""
 
@@ -33,8 +45,12 @@ class HubLink:
         self._url = url.rstrip("/")
         self._wait = wait
         # No proxy and no .netrc from the environment: the box talks to its hub and to nobody else.
+        # And nothing packed: a small reply must not become a large one here.
+        headers = {"Accept-Encoding": "identity"}
         try:
-            self._client = httpx.Client(base_url=self._url, timeout=_TIMEOUT, trust_env=False, follow_redirects=False)
+            self._client = httpx.Client(
+                base_url=self._url, timeout=_TIMEOUT, headers=headers, trust_env=False, follow_redirects=False
+            )
         except (httpx.InvalidURL, ValueError) as error:
             raise self._away(str(error)) from error
 
@@ -50,7 +66,7 @@ class HubLink:
         Raises:
             SyncError: the hub is away, or refuses.
         """
-        return self._receipt(self._ask("POST", "/v1/enrol", content=introduction))
+        return _receipt(self._ask("POST", "/v1/enrol", content=introduction))
 
     def send(self, sha: str, data: bytes, *, tried: bool) -> bytes:
         """Bring one batch to the hub, whole; returns the hub's receipt.
@@ -66,47 +82,62 @@ class HubLink:
         offset, problem = self._offset(sha, data) if tried else 0, "it keeps changing its mind about the offset"
         for attempt in range(1, _TRIES + 1):
             try:
-                response = self._patch(sha, data, offset)
-                if response.status_code == httpx.codes.OK:
-                    return self._receipt(response)
-                if response.status_code == httpx.codes.CONFLICT:
-                    offset = _offset_in(response, len(data))
+                answer = self._patch(sha, data, offset)
+            except httpx.HTTPError as error:
+                problem = _name(error)
+            else:
+                if answer.status == httpx.codes.OK:
+                    return _receipt(answer)
+                if answer.status == httpx.codes.CONFLICT:
+                    offset = _offset_in(answer, len(data))
                     continue
                 # 422: what had arrived earlier was damaged; the hub dropped it. 5xx: it is not well.
-                if response.status_code == httpx.codes.UNPROCESSABLE_ENTITY or response.is_server_error:
-                    problem = f"the hub answered {response.status_code}"
-                else:
-                    raise _refusal(response)
-            except httpx.TransportError as error:
-                problem = _name(error)
+                if answer.status != httpx.codes.UNPROCESSABLE_ENTITY and answer.status < 500:
+                    raise _refusal(answer)
+                problem = f"the hub answered {answer.status}"
             if attempt < _TRIES:
                 time.sleep(self._wait(attempt))
                 offset = self._offset(sha, data)
         raise self._away(problem)
 
-    def _patch(self, sha: str, data: bytes, offset: int) -> httpx.Response:
+    def _patch(self, sha: str, data: bytes, offset: int) -> _Answer:
         headers = {UPLOAD_OFFSET: str(offset), UPLOAD_COMPLETE: YES, UPLOAD_LENGTH: str(len(data))}
-        return self._client.patch(f"/v1/b/{sha}", content=data[offset:], headers=headers)
+        return self._request("PATCH", f"/v1/b/{sha}", data[offset:], headers)
 
     def _offset(self, sha: str, data: bytes) -> int:
         """How much is there; all of it if the hub has the batch, by whichever way: then only the receipt is fetched."""
         return _offset_in(self._ask("HEAD", f"/v1/b/{sha}"), len(data))
 
-    def _ask(self, method: str, path: str, content: bytes | None = None) -> httpx.Response:
+    def _ask(self, method: str, path: str, content: bytes | None = None) -> _Answer:
         try:
-            response = self._client.request(method, path, content=content)
-        except (httpx.TransportError, httpx.InvalidURL) as error:
+            answer = self._request(method, path, content)
+        except httpx.HTTPError as error:
             raise self._away(_name(error)) from error
-        if response.is_server_error:
-            raise self._away(f"it answered {response.status_code}")
-        if not response.is_success:
-            raise _refusal(response)
-        return response
+        if answer.status >= 500:
+            raise self._away(f"it answered {answer.status}")
+        if not 200 <= answer.status < 300:
+            raise _refusal(answer)
+        return answer
 
-    def _receipt(self, response: httpx.Response) -> bytes:
-        if len(response.content) > MAX_MESSAGE:
-            raise BatchRefused("The hub's answer is too long for a receipt.", todo="Is this address a hub's?")
-        return response.content
+    def _request(
+        self, method: str, path: str, content: bytes | None, headers: Mapping[str, str] | None = None
+    ) -> _Answer:
+        """One request; the reply is read as it comes, and no further than a message of the hub's may go."""
+        try:
+            with self._client.stream(method, path, content=content, headers=headers) as response:
+                body = bytearray()
+                for chunk in response.iter_raw():
+                    body += chunk
+                    if len(body) > MAX_MESSAGE:
+                        break
+                return _Answer(
+                    status=response.status_code,
+                    headers=response.headers,
+                    body=bytes(body[:MAX_MESSAGE]),
+                    whole=len(body) <= MAX_MESSAGE,
+                )
+        except httpx.InvalidURL as error:
+            raise self._away(_name(error)) from error
 
     def _away(self, problem: str) -> SyncError:
         return SyncError(
@@ -116,16 +147,24 @@ class HubLink:
         )
 
 
-def _offset_in(response: httpx.Response, most: int) -> int:
-    text = response.headers.get(UPLOAD_OFFSET, "")
-    if response.headers.get(UPLOAD_COMPLETE, NO) not in (YES, NO) or not text.isdigit() or int(text) > most:
-        raise BatchRefused(f"The hub answers with the offset {text!r}.", todo="Is this address a hub's?")
-    return int(text)
+def _receipt(answer: _Answer) -> bytes:
+    if not answer.whole:
+        raise BatchRefused("The hub's answer is too long for a receipt.", todo="Is this address a hub's?")
+    return answer.body
 
 
-def _refusal(response: httpx.Response) -> FieldpostError:
-    told = response.text[:300].strip() or f"status {response.status_code}"
-    if response.status_code == httpx.codes.PRECONDITION_FAILED:
+def _offset_in(answer: _Answer, most: int) -> int:
+    text = answer.headers.get(UPLOAD_OFFSET, "")
+    offset = read_number(text)
+    if answer.headers.get(UPLOAD_COMPLETE, NO) not in (YES, NO) or offset is None or offset > most:
+        raise BatchRefused(f"The hub answers with the offset {text[:40]!r}.", todo="Is this address a hub's?")
+    return offset
+
+
+def _refusal(answer: _Answer) -> FieldpostError:
+    words = answer.body.decode("utf-8", "replace")[:300]
+    told = "".join(c if c.isprintable() else " " for c in words).strip() or f"status {answer.status}"
+    if answer.status == httpx.codes.PRECONDITION_FAILED:
         return fork("the hub refuses a batch that does not fit what it has")
     return BatchRefused(f"The hub refuses: {told}", todo="Show this to the hub's people.")
 

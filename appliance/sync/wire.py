@@ -27,6 +27,9 @@ BOX_NAME = re.compile(r"box-[a-z2-7]{16}")
 MAX_MESSAGE = 4096
 """Bytes an introduction or a receipt may have."""
 
+NEW_HISTORY = "Move HOME/data away, keep it, and enrol this box again: it begins a new history under a new name."
+"""What helps when two histories go by one name and the newest backup cannot be brought back."""
+
 _INTRODUCTION = b"fieldpost-enrol-v1\0"
 _RECEIPT = b"fieldpost-ack-v1\0"
 
@@ -76,6 +79,11 @@ class Receipt:
     heads: Mapping[str, bytes]
     """Stream to the hash of that record."""
     hub_time_ms: int
+
+
+def read_number(text: str) -> int | None:
+    """A header's number of bytes; None if it is none. ASCII digits only: ``int`` does not take all that are digits."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 12 else None
 
 
 def b64(data: bytes) -> str:

@@ -46,6 +46,7 @@ def _about_itself() -> dict[str, object]:
         "environment": dict(os.environ),
         "path": sys.path,
         "limits": (own / "limits").read_text(),
+        "oom_score_adj": (own / "oom_score_adj").read_text(),
         "status": (own / "status").read_text(),
         "files": [str(file.readlink()) for file in (own / "fd").iterdir() if file.is_symlink()],
     }

@@ -115,6 +115,7 @@ def test_a_worker_starts_bare(child: Child, monkeypatch: pytest.MonkeyPatch) -> 
     assert "A_SECRET" not in told["environment"] and "HOME" not in told["environment"]
     assert "NoNewPrivs:\t1\n" in told["status"]
     assert "Max core file size        0                    0" in told["limits"]
+    assert told["oom_score_adj"] == "1000\n"
     assert sum(name.startswith("socket:") for name in told["files"]) == 1
 
 

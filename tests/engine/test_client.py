@@ -1,5 +1,7 @@
 """WorkerEngine on real models through llama.cpp: what is asked is answered, in order, one way every time."""
 
+import os
+import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +14,7 @@ from appliance.engine.protocol import GenerationRequest, Message
 from appliance.errors import AdapterError, EngineError, PromptTooLong
 from appliance.exchange import Usage
 from tests.engine.conftest import LONG, ROOT, WATER, ask, request
+from tests.support.scripted import eventually
 
 DEMO = ROOT / "bundles" / "demo"
 DEMO_MODEL = DEMO / "model" / "fieldpost-demo.gguf"
@@ -166,6 +169,55 @@ def test_cancelling_the_one_in_flight_lets_the_queue_go_on(engine: WorkerEngine)
         later = [threads.submit(ask, engine) for _ in range(3)]
         first.close()
         assert [one.result(60)[0] for one in later] == [expected] * 3
+
+
+@shared_only
+def test_a_request_cancelled_by_its_id_ends_at_once_while_it_is_answered_and_while_it_waits(
+    engine: WorkerEngine,
+) -> None:
+    expected = ask(engine)[0]
+    running, queued = request(**LONG), request(**LONG)
+    stream = engine.generate(running)
+    next(stream)
+    with ThreadPoolExecutor(2) as threads:
+        waiter = threads.submit(list, engine.generate(queued))
+        after = threads.submit(ask, engine)
+        eventually(lambda: any(waiting.id == queued.id for waiting in list(engine._waiting.values())))
+        engine.cancel(queued.id)
+        nothing = Usage(prompt_tokens=0, generated_tokens=0, first_token_s=0.0, total_s=0.0, finish="cancelled")
+        assert waiter.result(60) == [nothing]
+        engine.cancel(running.id)
+        *pieces, usage = stream
+        assert isinstance(usage, Usage)
+        assert usage.finish == "cancelled"
+        assert usage.prompt_tokens == engine.count(WATER)
+        assert len(pieces) < usage.generated_tokens < 294  # not the whole
+        assert 0 < usage.first_token_s <= usage.total_s
+        assert after.result(60)[0] == expected
+    engine.cancel(running.id)
+    engine.cancel("nobody's")
+    assert ask(engine)[0] == expected
+
+
+@shared_only
+def test_a_request_cancelled_while_its_process_hangs_ends_nevertheless(engine: WorkerEngine) -> None:
+    expected = ask(engine)[0]
+    pid = engine.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)  # as a long prefill: it hears nothing
+    try:
+        wanted = request()
+        with ThreadPoolExecutor(1) as threads:
+            waiter = threads.submit(list, engine.generate(wanted))
+            eventually(lambda: any(waiting.id == wanted.id for waiting in list(engine._waiting.values())))
+            engine.cancel(wanted.id)
+            (usage,) = waiter.result(10)
+            assert isinstance(usage, Usage)
+            assert (usage.finish, usage.generated_tokens) == ("cancelled", 0)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert ask(engine)[0] == expected
+    assert engine.pid == pid
 
 
 @shared_only

@@ -14,6 +14,7 @@ from appliance.log.store import Log
 from appliance.sync.enrol import Enrolment, enrol
 from appliance.sync.identity import Identity, load_or_make_identity
 from appliance.sync.outbox import Outbox, Sealed
+from tests.sync.parts import same_history
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +29,12 @@ class Box:
                 log.append(stream, body, egress=egress)
 
     def rows(self, stream: str) -> list[Record]:
-        with Log.open(self.home.log, self.identity.box) as log:
+        with Log.open_to_read(self.home.log, self.identity.box) as log:
             return log.rows(stream, 1, 10_000)
 
     def sealed(self) -> list[Sealed]:
         """What waits, sealed as a sync would."""
-        with Log.open(self.home.log, self.identity.box) as log, Outbox(self.home.outbox) as outbox:
+        with Log.open_to_read(self.home.log, self.identity.box) as log, Outbox(self.home.outbox) as outbox:
             outbox.seal_new(log, self.identity, self.enrolment.recipients)
             return outbox.waiting()
 
@@ -72,9 +73,4 @@ def box(make_box) -> Box:
 @pytest.fixture
 def same(hub) -> Callable[[Box, str], bool]:
     """Whether the hub has exactly a box's records: each once, none missing, none else."""
-
-    def compare(box: Box, stream: str) -> bool:
-        there = hub.storage.records(box.identity.box, 1, stream, 1, 10_000)
-        return [(r.seq, r.hash) for r in there] == [(r.seq, r.hash) for r in box.rows(stream)]
-
-    return compare
+    return lambda box, stream: same_history(hub, box, stream)

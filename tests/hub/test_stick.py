@@ -102,6 +102,11 @@ def test_the_commands(hub, tmp_path, stick):
     run("fieldpost", "sync", "enrol", made.stdout.split()[-1], "--home", home)
     run("fieldpost", "sync", "export", "--stick", stick, "--home", home)
     assert json.loads(run("fieldpost-hub", "import", stick, "--data", hub.folder, "--json").stdout)["batches"] == 0
+    up = stick / "FIELDPOST" / "up"
+    (up / f"{'0' * 64}.batch").write_bytes(b"rubbish")
+    told = run("fieldpost-hub", "import", stick, "--data", hub.folder, check=False)
+    assert (told.returncode, "1 files of" in told.stderr, "Batches" in told.stdout) == (1, True, True)
+    assert "0 [" not in told.stderr and "%" not in told.stderr  # no bar where nobody looks on
     status = json.loads(run("fieldpost-hub", "status", "--data", hub.folder, "--json").stdout)
     assert [box["name"] for box in status["boxes"]] == ["Island school"]
     assert status["records"] == {"safety": 0, "audit": 0, "metric": 0, "feedback": 0, "chat": 0}

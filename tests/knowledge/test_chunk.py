@@ -3,9 +3,11 @@
 import re
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.borders import ENDS, WIDE_ENDS
 from appliance.knowledge.chunk import LIMIT, passages
 from appliance.knowledge.ingest import Document, headings, read_document
 
@@ -97,3 +99,12 @@ def test_the_demo_guides_keep_their_tables_and_leave_their_sources() -> None:
         assert any("| --- |" in p.text for p in found), path
         assert not any(p.heading == "Sources" or "World Health Organization" in p.text for p in found), path
         assert all(guide.text[p.start : p.end] == p.text for p in found)
+
+
+@pytest.mark.parametrize("sign", [".", "…", *ENDS, *WIDE_ENDS])
+def test_a_long_section_is_cut_where_its_scripts_sentences_end(sign: str) -> None:
+    space = "" if sign in WIDE_ENDS else " "
+    text = space.join(["\u201cten letters" + sign + "\u201d"] * 20)
+    found = passages(document(text), docpack="p", limit=70)
+    assert len(found) > 3
+    assert all(passage.text.endswith(sign + "\u201d") for passage in found)

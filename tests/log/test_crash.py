@@ -27,7 +27,7 @@ def writer(path: Path, number: int, name: str) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(4))
 def test_a_kill_loses_no_acknowledged_record(tmp_path: Path, seed: int) -> None:
     dice = random.Random(seed)
     path = tmp_path / "log.sqlite"
@@ -35,13 +35,16 @@ def test_a_kill_loses_no_acknowledged_record(tmp_path: Path, seed: int) -> None:
     for killing in range(2):  # the second writer begins with what the first one's death left in the write-ahead log
         with writer(path, 1_000_000, str(killing)) as process:
             assert process.stdout is not None
-            for _ in range(dice.randint(0, 60)):
+            for _ in range(dice.randint(0, 25)):
                 last = int(process.stdout.readline())
             process.kill()
             last = max([last, *(int(line) for line in process.stdout if line.endswith("\n"))])
             assert process.wait() == -9
-    with Log.open(path, "box-1") as log:
+    # Read as it was left: the dead one's write-ahead log is still beside it.
+    with Log.open_to_read(path, "box-1") as log:
         report = log.verify()
+    assert Log.count(path) == report.records["chat"]
+    with Log.open(path, "box-1") as log:
         assert report.ok, report.problem
         # Each writer may have had one record on the disk that it could not tell of any more.
         assert last <= report.records["chat"] <= last + 2
@@ -50,11 +53,11 @@ def test_a_kill_loses_no_acknowledged_record(tmp_path: Path, seed: int) -> None:
 
 def test_two_processes_append_at_once_to_a_new_log(tmp_path: Path) -> None:
     path = tmp_path / "log.sqlite"
-    writers = [writer(path, 150, name) for name in ("one", "two")]
+    writers = [writer(path, 40, name) for name in ("one", "two")]
     told = [[int(line) for line in process.communicate(timeout=120)[0].split()] for process in writers]
     assert [process.returncode for process in writers] == [0, 0]
-    assert sorted(told[0] + told[1]) == list(range(1, 301))
+    assert sorted(told[0] + told[1]) == list(range(1, 81))
     with Log.open(path, "box-1") as log:
         report = log.verify()
-        assert (report.ok, report.records["chat"]) == (True, 300)
-        assert {row.boot for row in log.rows("chat", 1, 300)} == {1, 2}
+        assert (report.ok, report.records["chat"]) == (True, 80)
+        assert {row.boot for row in log.rows("chat", 1, 80)} == {1, 2}

@@ -30,7 +30,7 @@ class Box:
                 log.append(stream, body, egress=egress)
 
     def rows(self, stream: str) -> list:
-        with Log.open(self.home.log, self.identity.box) as log:
+        with Log.open_to_read(self.home.log, self.identity.box) as log:
             return log.rows(stream, 1, 10_000)
 
     def batches(self) -> list[Path]:
@@ -66,9 +66,10 @@ def stored(hub: Hub, box: Box, stream: str) -> list[tuple[int, bytes, str | None
     return rows
 
 
-def batches_at(hub: Hub) -> int:
+def batches_at(hub: Hub, box: Box) -> int:
+    """How many batches of a box the hub has taken in."""
     with sqlite3.connect(hub.folder / "hub.sqlite") as database:
-        (number,) = database.execute("SELECT count(*) FROM batch").fetchone()
+        (number,) = database.execute("SELECT count(*) FROM batch WHERE box=?", [box.identity.box]).fetchone()
     database.close()
     return int(number)
 

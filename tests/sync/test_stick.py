@@ -61,7 +61,7 @@ def test_what_no_receipt_covers_goes_on_every_stick_as_the_same_files(box, hub, 
     import_stick(hub, stick)
     import_stick(hub, other)
     assert same_history(hub, box, "chat")
-    assert batches_at(hub) == 2
+    assert batches_at(hub, box) == 2
 
 
 def test_sticks_that_come_in_the_wrong_order_close_the_gap(box, hub, stick, tmp_path):
@@ -99,7 +99,7 @@ def test_half_written_damaged_and_strange_files_are_passed_over(box, hub, stick,
         file.truncate(1 << 30)
     import_stick(hub, stick)
     assert same_history(hub, box, "chat")
-    assert batches_at(hub) == 1
+    assert batches_at(hub, box) == 1
 
 
 def test_a_folder_that_is_a_link_leads_nowhere(box, hub, stick, tmp_path):
@@ -203,6 +203,18 @@ def test_secrets_are_private_and_the_tokens_secret_is_kept_nowhere(box, hub, sti
     for folder in (box.home.root, hub.folder, stick):
         for path in folder.rglob("*"):
             assert not path.is_file() or secret.encode() not in path.read_bytes(), path
+
+
+def test_a_stick_with_too_many_files_is_told_and_none_is_dropped_unseen(stick, monkeypatch):
+    monkeypatch.setattr(on_stick, "MOST_FILES", 2)
+    up = on_stick.up(stick)
+    up.mkdir(parents=True)
+    for n in range(3):
+        (up / f"{n:064x}.batch").touch()
+        if n < 2:
+            assert len(on_stick.names(up, on_stick.BATCH)) == n + 1
+    with pytest.raises(SyncError, match="holds 3 files"):
+        on_stick.names(up, on_stick.BATCH)
 
 
 @pytest.mark.needs_root
