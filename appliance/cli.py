@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from appliance.command import Speaks, json_option
-from appliance.config import Home, load_config
+from appliance.config import Home
 from appliance.errors import LogError
 from appliance.exchange import Exchange
 
@@ -94,16 +94,17 @@ def ask(text: str, home: Path, lang: str | None, adapter: str | None, as_json: b
     with open_box(Home(root=home)) as box:
         lang = lang or box.release.languages[0]
         box.check(lang=lang, adapter=adapter)
-        shown = 0
+        shown = ""
         for event in box.pipeline.ask(Question(text=text, lang=lang, adapter=adapter)):
-            if isinstance(event, Said) and not as_json:
-                click.echo(event.answer[shown:], nl=False)
-                shown = len(event.answer)
+            if isinstance(event, Said) and not as_json and event.answer.startswith(shown):
+                click.echo(event.answer[len(shown) :], nl=False)
+                shown = event.answer
             if isinstance(event, Finished):
                 if as_json:
                     click.echo(json.dumps(asdict(event.exchange), ensure_ascii=False))
                 else:
-                    click.echo(event.exchange.answer[shown:])
+                    whole = event.exchange.answer
+                    click.echo(whole[len(shown) :] if whole.startswith(shown) else f"\n{whole}")
                     _print_sources(event.exchange)
 
 
@@ -231,10 +232,12 @@ def run_sync(home: Path, as_json: bool) -> None:
     \b
     fieldpost sync run --home /srv/fieldpost
     """
-    from appliance.sync.client import sync_over_http
+    from appliance.sync.client import sync_over_http, sync_state
 
     place = Home(root=home)
-    _print_report(asdict(sync_over_http(place, load_config(place))), as_json)
+    with click.progressbar(length=sync_state(place).pending, label="Sending", file=sys.stderr) as bar:
+        report = sync_over_http(place, progress=bar.update)
+    _print_report(asdict(report), as_json)
 
 
 @sync.command("export")

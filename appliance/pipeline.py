@@ -131,7 +131,7 @@ class Pipeline:
 
         # 4 answer, 5 give back: a sentence is translated when the next one has begun
         request = GenerationRequest(id=question.id, messages=messages, adapter=question.adapter, max_tokens=room)
-        draft = _Draft(passages, lambda sentence: self._give_back(sentence, home, working, flags))
+        draft = _Draft(passages, lambda s: self._give_back(s, home, working, flags), translated=home != working)
         usage = None
         for piece in self.engine.generate(request) if passages or not self.documents else _ABSTAIN:
             if isinstance(piece, Usage):
@@ -205,9 +205,10 @@ class Pipeline:
 class _Draft:
     """An answer as it grows: each finished sentence gets its source and its translation once."""
 
-    def __init__(self, passages: tuple[Passage, ...], give_back: Callable[[str], str]) -> None:
+    def __init__(self, passages: tuple[Passage, ...], give_back: Callable[[str], str], *, translated: bool) -> None:
         self._passages = passages
         self._give_back = give_back
+        self._translated = translated
         self._raw = self._written = self._answer = ""
         self._taken = 0
 
@@ -215,7 +216,9 @@ class _Draft:
         self._raw += piece
         sentences = prompt.sentences(self._raw)
         self._take(sentences[:-1])
-        return Said(answer=self._answer, answer_working=self._written + "".join(sentences[-1:]))
+        growing = prompt.without_last_mark("".join(sentences[-1:]))
+        # Half a sentence cannot be translated; in the documents' own language it can be read as it grows.
+        return Said(answer=self._answer + ("" if self._translated else growing), answer_working=self._written + growing)
 
     def end(self) -> tuple[str, str]:
         """The whole answer in the asker's language, and as the model wrote it."""

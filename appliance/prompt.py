@@ -23,6 +23,7 @@ SYSTEM = (
 _CITATION = re.compile(r"\s*\[(\d{1,2})\]")
 _SHORTEST_QUOTE = 12
 """Characters below which finding a text in a passage says little."""
+_LAST_MARK = re.compile(r"\s*(\[\d*\]?\s*)*$")
 _ONLY_MARKS = re.compile(r"\s*(\[\d*\]?\s*)+")
 _LEADING_MARKS = re.compile(r"\s*(\[\d+\]\s*)+(?=\S)")
 _LIST_NUMBER = re.compile(r"\s*\d+\.\s*")
@@ -128,6 +129,11 @@ def take_apart(sentence: str) -> Apart:
     body = rest.rstrip()
     marks = "".join(f" [{match[1]}]" for match in _CITATION.finditer(body))
     return Apart(before=before, text=_CITATION.sub("", body).strip(), after=marks + (rest[len(body) :] or " "))
+
+
+def without_last_mark(growing: str) -> str:
+    """A sentence that is still being written, without the mark at its end: its number is not yet checked."""
+    return _LAST_MARK.sub("", growing)
 
 
 def sourced(sentence: str, passages: Sequence[Passage]) -> str:

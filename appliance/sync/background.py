@@ -9,7 +9,7 @@ import threading
 from types import TracebackType
 from typing import Self
 
-from appliance.config import Home, load_config
+from appliance.config import Home
 from appliance.errors import FieldpostError
 from appliance.sync.client import sync_over_http, sync_state
 from appliance.sync.enrol import load_enrolment
@@ -66,4 +66,4 @@ class Background:
         if enrolment is None or not enrolment.url:
             return
         if enrolment.secret or sync_state(self._home).pending:
-            sync_over_http(self._home, load_config(self._home), patience_s=0)
+            sync_over_http(self._home, patience_s=0)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from appliance.config import Config, Home
+from appliance.config import Home
 from appliance.errors import SyncError
 from appliance.log.store import Log
 from appliance.sync import stick as on_stick
@@ -52,13 +52,18 @@ class SyncState:
 
 
 def sync_over_http(
-    home: Home, config: Config, *, wait: Callable[[int], float] = full_jitter, patience_s: float = PATIENCE_S
+    home: Home,
+    *,
+    wait: Callable[[int], float] = full_jitter,
+    patience_s: float = PATIENCE_S,
+    progress: Callable[[int], object] = lambda _: None,
 ) -> SyncReport:
     """Send everything that waits, the most urgent first. Without anything to say, nothing is sent at all.
 
     Args:
         wait: seconds before each further try when the link breaks.
         patience_s: how long another sync of this box may take before this one gives up.
+        progress: told the number of records of each batch that has arrived.
 
     Raises:
         SyncError: not enrolled, or the hub is away; whatever arrived, stays there, and the rest waits.
@@ -83,6 +88,7 @@ def sync_over_http(
                 contact.outbox.mark_tried(batch)
                 contact.take(link.send(batch.sha, batch.path.read_bytes(), tried=batch.tried), LINK)
                 sent.add(batch.sha)
+                progress(batch.n)
         return contact.report(len(sent))
 
 

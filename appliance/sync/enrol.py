@@ -11,7 +11,7 @@ from appliance.config import Home
 from appliance.errors import SyncError
 from appliance.files import write_private
 from appliance.sync.identity import Identity, load_or_make_identity
-from appliance.sync.wire import read_token, unb64, write_introduction
+from appliance.sync.wire import NEW_HISTORY, read_token, unb64, write_introduction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ def enrol(home: Home, token: str) -> Enrolment:
         raise SyncError(
             f"This box belongs to the hub {now.url or '(stick only)'} already.",
             needed="A box has one hub.",
-            todo=f"To change it for good, move {home.enrolment} away first.",
+            todo=f"To change it for good: {NEW_HISTORY}",
         )
     enrolment = Enrolment(
         name=wanted.name,

@@ -137,8 +137,9 @@ def _page(box: Box, jobs: Jobs) -> Any:
             if job is not None:
                 job.stop()
 
-        page.load(greet, None, labels, api_visibility="private", show_progress="hidden")
-        language.input(relabel, language, labels, api_visibility="private", show_progress="hidden")
+        # Past the queue: an answer asked for in the moment in which a queued event ends its stream is never shown.
+        page.load(greet, None, labels, api_visibility="private", show_progress="hidden", queue=False)
+        language.input(relabel, language, labels, api_visibility="private", show_progress="hidden", queue=False)
         ask_button.click(
             ask,
             [question, language, form],

@@ -55,6 +55,14 @@ def test_the_answer_streams_by_sentence_in_the_askers_language():
     assert said[1].answer_working == "Boil the water for 1 minute. [1] Let"
 
 
+def test_in_the_documents_language_half_a_sentence_is_shown_and_its_source_when_it_is_known():
+    engine = ScriptedEngine(["Boil the", " water", " for 1 minute.", " [", "2", "]"])
+    events = pipeline(engine).ask(Question(text="How long?", lang="en"))
+    said = [event.answer for event in events if isinstance(event, Said)]
+    assert said[:2] == ["Boil the", "Boil the water"]
+    assert not any("[2]" in answer for answer in said)
+
+
 def test_the_same_language_is_never_translated():
     p = pipeline(ScriptedEngine(["Boil the water for 1 minute. [1]"]))
     assert finished(p.ask(Question(text="How long?", lang="en"))).answer == "Boil the water for 1 minute. [1]"

@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from appliance.config import Config
 from appliance.errors import BatchRefused, SyncError
 from appliance.hub.enrol import admit, issue_token
 from appliance.hub.ingest import Hub
@@ -90,7 +89,7 @@ def test_a_batch_cut_at_many_bytes_and_a_hub_killed_between_goes_on_where_it_was
         for start, end in zip(cuts[half - 1 :], cuts[half:], strict=False):
             break_off(port, sealed.sha, data, start, end)
             assert offset(port, sealed.sha) == (end, "?0")
-        report = sync_over_http(online.home, Config())
+        report = sync_over_http(online.home)
         assert (report.sent, report.acknowledged, report.waiting) == (1, 40, 0)
         assert offset(port, sealed.sha) == (len(data), "?1")
     assert same(online, "chat")
@@ -101,14 +100,14 @@ def test_a_batch_cut_at_many_bytes_and_a_hub_killed_between_goes_on_where_it_was
 def test_when_nothing_is_new_nothing_is_sent(hub, online, port):
     online.write("chat", {"q": 1})
     with serving("fieldpost-hub", "--data", hub.folder, port=port) as server:
-        assert sync_over_http(online.home, Config()).acknowledged == 1
+        assert sync_over_http(online.home).acknowledged == 1
         assert server.stop() == 0
     # Nobody listens any more: one request would be an error.
-    report = sync_over_http(online.home, Config())
+    report = sync_over_http(online.home)
     assert (report.sent, report.acknowledged, report.waiting) == (0, 0, 0)
     online.write("safety", {"event": 1})
     with pytest.raises(SyncError, match=f"127.0.0.1:{port} does not answer.*Nothing is lost"):
-        sync_over_http(online.home, Config())
+        sync_over_http(online.home)
     assert sync_state(online.home).pending == 1
 
 
@@ -118,7 +117,7 @@ def test_a_hub_that_has_it_from_a_stick_is_sent_no_byte_of_it_again(shared_hub, 
     import_stick(shared_hub, tmp_path)
     (sealed,) = served.sealed()
     assert offset(port_of(server), sealed.sha) == (sealed.size, "?1")
-    assert sync_over_http(served.home, Config()).acknowledged == 1
+    assert sync_over_http(served.home).acknowledged == 1
     assert same_history(shared_hub, served, "chat")
 
 
@@ -158,7 +157,7 @@ def test_another_hub_at_the_address_is_not_believed(make_box, server):
     lost = make_box("lost", url=server.url)
     lost.write("chat", {"q": 1})
     with pytest.raises(BatchRefused):
-        sync_over_http(lost.home, Config())
+        sync_over_http(lost.home)
     assert sync_state(lost.home).pending == 1
 
 

@@ -24,7 +24,7 @@ from appliance.sync.client import export_to_stick, import_from_stick, sync_over_
 from appliance.sync.enrol import enrol, load_enrolment
 from appliance.sync.transport import HubLink
 from tests.support.site import ROOT, free_port, serving
-from tests.sync.parts import CONFIG, batches_at, joined, same_history, stored, token_of
+from tests.sync.parts import batches_at, joined, same_history, stored, token_of
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +79,9 @@ def test_everything_arrives_once_and_is_then_dropped_from_the_outbox(box, hub):
     box.write("chat", *({"q": n} for n in range(30)))
     box.write("safety", {"event": "filter"})
     box.write("feedback", {"text": "secret"}, egress=False)
-    report = sync_over_http(box.home, CONFIG)
+    report = sync_over_http(box.home)
     assert (report.sent, report.acknowledged, report.waiting) == (3, 32, 0)
-    assert sync_over_http(box.home, CONFIG).sent == 0
+    assert sync_over_http(box.home).sent == 0
     for stream in ("chat", "safety", "feedback"):
         assert same_history(hub, box, stream)
     assert stored(hub, box, "feedback")[0][2] is None
@@ -93,13 +93,13 @@ def test_everything_arrives_once_and_is_then_dropped_from_the_outbox(box, hub):
 
 def test_a_sync_is_no_start_of_the_box(box):
     box.write("chat", {"q": 1})
-    sync_over_http(box.home, CONFIG)
+    sync_over_http(box.home)
     box.write("chat", {"q": 2})
     assert [record.boot for record in box.rows("chat")] == [1, 2]
 
 
 def test_an_upload_cut_at_any_byte_goes_on_there(box, hub, server):
-    sync_over_http(box.home, CONFIG)
+    sync_over_http(box.home)
     places = random.Random(7)
     for n in range(10):
         box.write("chat", {"q": n, "text": "x" * places.randrange(400)})
@@ -108,7 +108,7 @@ def test_an_upload_cut_at_any_byte_goes_on_there(box, hub, server):
         data, sha = path.read_bytes(), path.stem
         cut = [0, 1, len(data) - 1][n] if n < 3 else places.randrange(len(data))
         half_a_patch(server.url, sha, data, 0, cut)
-        assert sync_over_http(box.home, CONFIG).waiting == 0
+        assert sync_over_http(box.home).waiting == 0
     assert same_history(hub, box, "chat")
     assert batches_at(hub, box) == 10
 
@@ -118,17 +118,17 @@ def test_the_hub_killed_in_the_middle_of_an_upload_and_started_again(own_hub, tm
     box = joined(tmp_path / "box", own_hub, url=f"http://127.0.0.1:{port}")
     box.write("chat", *({"q": n} for n in range(50)))
     with serving("fieldpost-hub", "--data", own_hub.folder, port=port) as server:
-        sync_over_http(box.home, CONFIG)
+        sync_over_http(box.home)
         box.write("chat", *({"q": n} for n in range(50)))
         export_to_stick(box.home, box.home.root)
         (path,) = box.batches()
         half_a_patch(server.url, path.stem, path.read_bytes(), 0, 500)
         server.kill()
     with pytest.raises(SyncError, match=str(port)):
-        sync_over_http(box.home, CONFIG, wait=lambda _: 0)
+        sync_over_http(box.home, wait=lambda _: 0)
     assert sync_state(box.home).pending == 50
     with serving("fieldpost-hub", "--data", own_hub.folder, port=port):
-        assert sync_over_http(box.home, CONFIG).waiting == 0
+        assert sync_over_http(box.home).waiting == 0
     assert same_history(own_hub, box, "chat")
 
 
@@ -140,7 +140,7 @@ from appliance.sync.client import sync_over_http
 for go in sys.stdin:
     if not (pid := os.fork()):
         try:
-            sync_over_http(Home(root=Path(sys.argv[1])), Config())
+            sync_over_http(Home(root=Path(sys.argv[1])))
         finally:
             os._exit(0)
     print(pid, flush=True)
@@ -164,7 +164,7 @@ def test_the_box_killed_at_any_moment_of_a_sync(box, hub):
             endings.append(int(process.stdout.readline()))
         process.stdin.close()
     assert signal.SIGKILL in endings
-    assert sync_over_http(box.home, CONFIG).waiting == 0
+    assert sync_over_http(box.home).waiting == 0
     for stream in ("chat", "metric"):
         assert same_history(hub, box, stream)
     assert box.batches() == []
@@ -190,7 +190,7 @@ def test_several_links_at_once_with_the_same_batch(box, hub, server):
         thread.start()
     for thread in threads:
         thread.join()
-    assert sync_over_http(box.home, CONFIG).waiting == 0
+    assert sync_over_http(box.home).waiting == 0
     assert problems == []
     assert same_history(hub, box, "chat")
     assert batches_at(hub, box) == 1
@@ -198,7 +198,7 @@ def test_several_links_at_once_with_the_same_batch(box, hub, server):
 
 def test_bytes_damaged_on_the_way_are_dropped_and_sent_again(box, hub, server):
     box.write("chat", {"q": 1})
-    sync_over_http(box.home, CONFIG)
+    sync_over_http(box.home)
     box.write("chat", {"q": 2})
     export_to_stick(box.home, box.home.root)
     (path,) = box.batches()
@@ -216,10 +216,10 @@ def test_over_http_and_by_stick_each_record_is_stored_once(box, hub, tmp_path):
     export_to_stick(box.home, stick)
     import_stick(hub, stick)
     assert same_history(hub, box, "chat")
-    assert sync_over_http(box.home, CONFIG).waiting == 0
+    assert sync_over_http(box.home).waiting == 0
     box.write("chat", {"q": 3})
     export_to_stick(box.home, stick)
-    sync_over_http(box.home, CONFIG)
+    sync_over_http(box.home)
     import_stick(hub, stick)
     assert same_history(hub, box, "chat")
     assert import_from_stick(box.home, stick).waiting == 0
@@ -230,7 +230,7 @@ def test_a_box_rolled_back_is_told_and_nothing_is_merged(box, hub, tmp_path):
     before = roll_back(box, hub, tmp_path)
     box.write("chat", {"q": "and more"}, {"q": "and longer than what the hub has"})
     with pytest.raises(ForkDetected):
-        sync_over_http(box.home, CONFIG)
+        sync_over_http(box.home)
     assert stored(hub, box, "chat") == before
 
 
@@ -238,13 +238,13 @@ def test_a_box_rolled_back_begins_a_new_history_as_its_error_says(box, hub, serv
     before = roll_back(box, hub, tmp_path)
     old = box.identity
     with pytest.raises(ForkDetected) as told:
-        sync_over_http(box.home, CONFIG)
+        sync_over_http(box.home)
     assert "Move HOME/data away, keep it, and enrol this box again" in str(told.value)
     box.home.data.rename(tmp_path / "kept")
     enrol(box.home, token_of(hub, url=server.url))
     assert box.identity.box != old.box
     box.write("chat", {"q": "a new start"})
-    report = sync_over_http(box.home, CONFIG)
+    report = sync_over_http(box.home)
     assert (report.acknowledged, report.waiting) == (1, 0)
     assert same_history(hub, box, "chat")
     assert [record.seq for record in box.rows("chat")] == [1]
@@ -260,24 +260,24 @@ def test_a_box_rolled_back_begins_a_new_history_as_its_error_says(box, hub, serv
 def roll_back(box, hub, tmp_path):
     """Bring the box back to an older backup, and let it write on; what the hub has of it."""
     box.write("chat", {"q": 1})
-    sync_over_http(box.home, CONFIG)
+    sync_over_http(box.home)
     shutil.copytree(box.home.data, tmp_path / "backup")
     box.write("chat", {"q": 2})
-    sync_over_http(box.home, CONFIG)
+    sync_over_http(box.home)
     shutil.rmtree(box.home.data)
     shutil.copytree(tmp_path / "backup", box.home.data)
     box.write("chat", {"q": "another"})
     with pytest.raises(ForkDetected):
-        sync_over_http(box.home, CONFIG)
+        sync_over_http(box.home)
     return stored(hub, box, "chat")
 
 
 def test_a_copied_box_gets_412_from_the_hub_and_nothing_is_merged(box, hub, server, tmp_path):
     box.write("chat", {"q": 1})
-    sync_over_http(box.home, CONFIG)
+    sync_over_http(box.home)
     shutil.copytree(box.home.root, tmp_path / "copy")
     box.write("chat", {"q": "the one"})
-    sync_over_http(box.home, CONFIG)
+    sync_over_http(box.home)
     copy = type(box)(home=type(box.home)(root=tmp_path / "copy"))
     copy.write("chat", {"q": "the other"})
     export_to_stick(copy.home, tmp_path)
@@ -306,7 +306,7 @@ def test_a_hub_restored_from_an_old_backup_gets_everything_again(own_hub, tmp_pa
     shutil.copy(tmp_path / "backup1", own_hub.folder / "hub.sqlite")
     with serving("fieldpost-hub", "--data", own_hub.folder, port=port):
         box.write("chat", {"q": 3})
-        assert sync_over_http(box.home, CONFIG).waiting == 0
+        assert sync_over_http(box.home).waiting == 0
     assert same_history(own_hub, box, "chat")
 
 
@@ -316,7 +316,7 @@ def test_a_damaged_file_in_the_outbox_is_sealed_again(box, hub):
     (path,) = box.batches()
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     Path(box.home.outbox, "0" * 64 + ".batch").write_bytes(b"left by a crash")
-    assert sync_over_http(box.home, CONFIG).waiting == 0
+    assert sync_over_http(box.home).waiting == 0
     assert same_history(hub, box, "chat")
     assert box.batches() == []
 
@@ -327,7 +327,7 @@ def test_large_logs_are_cut_into_segments(box, hub):
     sizes = [path.stat().st_size for path in box.batches()]
     assert len(sizes) > 2
     assert max(sizes) <= 64 * 1024
-    assert sync_over_http(box.home, CONFIG).waiting == 0
+    assert sync_over_http(box.home).waiting == 0
     assert same_history(hub, box, "chat")
 
 
