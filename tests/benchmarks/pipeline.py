@@ -1,9 +1,11 @@
 """Where one question's time goes, and what the box adds to the bare engine.
 
-Each round asks the same question three ways, in turn, so that a busy machine slows all alike: the engine alone with
-the finished prompt, the whole box in the documents' language, the whole box in Swahili. Ratios are made within a round.
+Each round asks the same question three ways, in an order of its own, so that a busy machine slows all alike: the engine
+alone with the finished prompt, the whole box in the documents' language, the whole box in Swahili. Ratios are made
+within a round.
 """
 
+import random
 import statistics
 import tempfile
 import time
@@ -26,17 +28,28 @@ def measure(quick: bool) -> list[Row]:
     """Medians over the rounds; times in milliseconds."""
     rounds = 5 if quick else 30
     with tempfile.TemporaryDirectory() as folder, open_box(Home(root=installed_demo(Path(folder)).home)) as box:
-        _ask(box, ENGLISH, "en"), _ask(box, SWAHILI, "sw")  # the first loads the model's pages and the packs
-        bare, english, swahili = [], [], []
         asked: list[Exchange] = []
+
+        def ask(text: str, lang: str) -> float:
+            exchange, seconds = _ask(box, text, lang)
+            asked.append(exchange)
+            return seconds
+
+        # The first questions load the model's pages and the packs, and give the prompt for the bare engine.
+        ask(SWAHILI, "sw"), ask(ENGLISH, "en")
+        english_exchange = asked[-1]
+        asked.clear()
+        ways = {
+            "bare": lambda: _bare(box, english_exchange),
+            "english": lambda: ask(ENGLISH, "en"),
+            "swahili": lambda: ask(SWAHILI, "sw"),
+        }
+        seconds: dict[str, list[float]] = {name: [] for name in ways}
+        order = random.Random(rounds)
         for _ in range(rounds):
-            exchange, seconds = _ask(box, ENGLISH, "en")
-            english.append(seconds)
-            asked.append(exchange)
-            bare.append(_bare(box, exchange))
-            exchange, seconds = _ask(box, SWAHILI, "sw")
-            swahili.append(seconds)
-            asked.append(exchange)
+            for name in order.sample(sorted(ways), len(ways)):
+                seconds[name].append(ways[name]())
+        bare, english, swahili = seconds["bare"], seconds["english"], seconds["swahili"]
     rows = [
         Row(metric="bare engine, the same prompt", value=1000 * statistics.median(bare), unit="ms"),
         Row(metric="whole question, English", value=1000 * statistics.median(english), unit="ms"),
