@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from appliance.command import Speaks, json_option
+from appliance.command import Speaks, json_option, progress_bar
 from appliance.config import Home
 from appliance.errors import LogError
 from appliance.exchange import Exchange
@@ -235,7 +235,7 @@ def run_sync(home: Path, as_json: bool) -> None:
     from appliance.sync.client import sync_over_http, sync_state
 
     place = Home(root=home)
-    with click.progressbar(length=sync_state(place).pending, label="Sending", file=sys.stderr) as bar:
+    with progress_bar(sync_state(place).pending, "Sending") as bar:
         report = sync_over_http(place, progress=bar.update)
     _print_report(asdict(report), as_json)
 

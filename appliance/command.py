@@ -22,3 +22,8 @@ class Speaks(click.Group):
             place = f": {error.filename}" if error.filename else ""
             click.echo(f"Error: {error.strerror or error}{place}. Check the disk, and who owns the folder.", err=True)
         sys.exit(1)
+
+
+def progress_bar(length: int, label: str) -> Any:
+    """A bar with the time left on standard error; silent where that is no terminal."""
+    return click.progressbar(length=length, label=label, file=sys.stderr, hidden=not sys.stderr.isatty())
