@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from appliance.command import Speaks, json_option, progress_bar
-from appliance.config import Home
+from appliance.config import Home, load_config
 from appliance.errors import LogError
 from appliance.exchange import Exchange
 
@@ -53,6 +53,7 @@ def serve(home: Path, host: str, port: int) -> None:
     With --host other than this machine, the page asks for the access code that this command prints.
     """
     from appliance.box import open_box
+    from appliance.metrics import addresses
     from appliance.serving import address, listen
     from appliance.serving import serve as serve_app
     from appliance.sync.background import Background
@@ -67,6 +68,9 @@ def serve(home: Path, host: str, port: int) -> None:
 
         def announce() -> None:
             click.echo(f"Fieldpost is at {address(listener)}  (bundle {box.release.bundle} {box.release.version})")
+            if host in ("0.0.0.0", "::"):  # noqa: S104
+                for reachable in addresses():
+                    click.echo(f"For phones: http://{reachable}:{port}")
             if door:
                 click.echo(f"Access code: {door[1][:4]} {door[1][4:]}")
 
@@ -91,6 +95,8 @@ def ask(text: str, home: Path, lang: str | None, adapter: str | None, as_json: b
     from appliance.exchange import Question
     from appliance.pipeline import Finished, Said
 
+    if not text.strip():
+        raise click.UsageError("The question is empty.")
     with open_box(Home(root=home)) as box:
         lang = lang or box.release.languages[0]
         box.check(lang=lang, adapter=adapter)
@@ -123,6 +129,7 @@ def status(home: Path, as_json: bool) -> None:
     from appliance.sync.client import sync_state
 
     place = Home(root=home)
+    load_config(place)  # a mistake in it is told here too: this is where one looks
     release = load_release(place)
     records = Log.count(place.log) if place.log.exists() else 0
     sync = sync_state(place)
@@ -202,7 +209,13 @@ def verify(home: Path, as_json: bool) -> None:
 
 @main.group(cls=Speaks)
 def sync() -> None:
-    """Bring the log to the hub, over a link or on a stick."""
+    """Bring the log to the hub, over a link or on a stick.
+
+    \b
+    fieldpost sync enrol TOKEN --home /srv/fieldpost
+    fieldpost sync run --home /srv/fieldpost
+    fieldpost sync export --stick /media/usb --home /srv/fieldpost
+    """
 
 
 @sync.command()

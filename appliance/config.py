@@ -8,6 +8,7 @@ HOME/
   data/            the box's own: log, keys, outbox, sockets; mode 0700
 """
 
+import os
 import re
 import tomllib
 from dataclasses import dataclass, field, fields
@@ -111,12 +112,19 @@ class Home:
             raise ConfigError(
                 f"There is no folder {self.root}.", todo="Name the folder that was installed to."
             ) from error
+        except PermissionError as error:
+            raise self._foreign() from error
         except OSError as error:
-            raise ConfigError(
-                f"{self.data} cannot be made: {error.strerror}.",
-                needed="The user who runs fieldpost must own it.",
-                todo=f"Run: sudo install -d -o $USER -m 700 {self.data}",
-            ) from error
+            raise ConfigError(f"{self.data} cannot be made: {error.strerror}.", todo="Check the disk.") from error
+        if not os.access(self.data, os.R_OK | os.W_OK | os.X_OK):
+            raise self._foreign()
+
+    def _foreign(self) -> ConfigError:
+        return ConfigError(
+            f"{self.data} belongs to another user.",
+            needed="One user runs everything of a box.",
+            todo=f"Run this as that user or with sudo; or, before the first start: sudo chown $USER {self.root}",
+        )
 
 
 def load_config(home: Home) -> Config:

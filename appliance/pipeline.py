@@ -20,6 +20,7 @@ from appliance.config import Config
 from appliance.engine.protocol import Engine, GenerationRequest
 from appliance.errors import FieldpostError, LanguageError, LogError
 from appliance.exchange import Exchange, Passage, Question, Step, Translation, Usage
+from appliance.language.numbers import FLAG as NUMBERS_DIFFER
 from appliance.log.store import Recorder
 from appliance.record import record_of
 
@@ -140,6 +141,8 @@ class Pipeline:
                 yield draft.add(piece)
         assert usage is not None, "an engine ends with its usage"  # noqa: S101
         answer, written = draft.end()
+        if any(prompt.numbers_without_source(sentence, passages) for sentence in prompt.sentences(written)):
+            flags.append("number-without-source")
         clock.lap("answer")
         if usage.finish == "cancelled":
             self._stopped(question)
@@ -188,7 +191,11 @@ class Pipeline:
         if prompt.is_abstention(sentence) and home in prompt.ABSTENTIONS:
             return prompt.ABSTENTIONS[home]
         part = prompt.take_apart(sentence)
-        return part.before + self._translate(part.text, working, home, flags) + part.after
+        differing: list[str] = []
+        text = self._translate(part.text, working, home, differing)
+        flags.extend(differing)
+        # A dose that changed on the way is worse than a dose in another language.
+        return part.before + (part.text if NUMBERS_DIFFER in differing else text) + part.after
 
     def _stopped(self, question: Question) -> None:
         self._record("metric", {"v": 1, "event": "stopped", "id": question.id})

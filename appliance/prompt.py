@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from appliance.engine.protocol import Message
 from appliance.errors import PromptTooLong
 from appliance.exchange import Passage
+from appliance.language.numbers import numbers
 from appliance.language.sentences import split
 
 ABSTENTION = "These documents don't tell."
@@ -151,6 +152,13 @@ def sourced(sentence: str, passages: Sequence[Passage]) -> str:
         return sentence
     ending = sentence[len(sentence.rstrip()) :]
     return f"{part.before}{part.text} [{holding[0]}]{ending}"
+
+
+def numbers_without_source(sentence: str, passages: Sequence[Passage]) -> bool:
+    """Whether a sentence holds a number that none of the passages it cites holds: an invented dose, say."""
+    part = take_apart(sentence)
+    cited = [passages[number - 1].text for number in citations(part.after, len(passages))]
+    return bool(cited) and not set(numbers(part.text)) <= set(numbers(" ".join(cited)))
 
 
 def _place(passage: Passage) -> str:

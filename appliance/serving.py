@@ -1,5 +1,6 @@
 """How the box and the hub listen: the port is had before anything slow begins, and a refusal is in words."""
 
+import os
 import socket
 from collections.abc import Callable
 
@@ -20,8 +21,8 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
         raise ConfigError(
-            f"{host} port {port} cannot be used: {error.strerror}.",
-            needed="An address of this machine, and a port that nobody else has.",
+            f"{host} port {port} cannot be used: {os.strerror(error.errno) if error.errno else error}.",
+            needed="An address of this machine and a port that nobody else has are needed.",
             todo="Is it running already? Otherwise choose another --host or --port.",
         ) from error
 

@@ -90,7 +90,7 @@ def _install(options: argparse.Namespace) -> int:
     show, finish = _bar()
     done = install(options.stick, options.home, confirm=_confirm(options.fingerprint), progress=show)
     finish()
-    state = "is now in use" if done.changed else "was in use already; nothing to do"
+    state = "is now in use" if done.changed else "was in use already; nothing to do, nothing copied"
     print(f"{done.bundle} {done.version} {state} (release {done.release} in {options.home}).")
     home = shlex.quote(str(options.home))
     print(f"Start the page with: fieldpost serve --home {home}")

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from bundles.format.digest import digest_of_file, root_fingerprint
 from bundles.format.durable import replace_file
+from bundles.format.errors import MissingFile
 from bundles.format.layout import open_file, read_verified
 from bundles.format.manifest import Descriptor
 from bundles.format.verify import VerifiedBundle, verify_bundle
@@ -78,6 +79,11 @@ def install(stick: Path, home: Path, *, confirm: Confirm, progress: Progress) ->
 
 def _root(stick: Path, releases: Releases, state: State, confirm: Confirm) -> bytes:
     """Step 2. The stick's root is only bytes here; it is parsed when it is the trusted one."""
+    if not (stick / "tuf").is_dir():
+        raise MissingFile(
+            f"There is no Fieldpost bundle in {stick}: tuf/1.root.json is missing.",
+            todo="Name the folder where the stick is mounted.",
+        )
     with open_file(stick, "tuf/1.root.json") as file:
         found = file.read(1 << 20)
     fingerprint = root_fingerprint(found)

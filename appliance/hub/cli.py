@@ -96,7 +96,7 @@ def import_(stick: Path, data: Path, as_json: bool) -> None:
     from appliance.hub.ingest import Hub
     from appliance.hub.stick import import_stick
 
-    with Hub.open(data) as hub:
+    with Hub.open(data, make=False) as hub:
         imported = import_stick(hub, stick, progress=_with_bar)
     for sentence in imported.refused:
         click.echo(f"Left alone: {sentence}", err=True)
@@ -132,7 +132,7 @@ def status(data: Path, as_json: bool) -> None:
     """
     from appliance.hub.ingest import Hub
 
-    with Hub.open(data) as hub:
+    with Hub.open(data, make=False) as hub:
         boxes = hub.storage.boxes()
     totals = {stream: sum(box.records[stream] for box in boxes) for stream in STREAMS}
     if as_json:

@@ -24,12 +24,17 @@ class Hub:
     _open: ExitStack
 
     @classmethod
-    def open(cls, folder: Path) -> Self:
-        """Open the hub in ``folder``; the first time makes it.
+    def open(cls, folder: Path, *, make: bool = True) -> Self:
+        """Open the hub in ``folder``; the first time makes it, unless ``make`` is False.
 
         Raises:
-            HubError: the folder cannot be used.
+            HubError: the folder cannot be used, or holds no hub and none shall be made.
         """
+        if not make and not (folder / "hub.json").exists():
+            raise HubError(
+                f"There is no hub in {folder}.",
+                todo='Name the right folder; fieldpost-hub enrol --data DIR --name "A site" makes a new hub.',
+            )
         keys = load_or_make_keys(folder)
         stack = ExitStack()
         storage = stack.enter_context(SqliteStorage(folder / "hub.sqlite"))

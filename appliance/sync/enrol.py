@@ -57,6 +57,12 @@ def enrol(home: Home, token: str) -> Enrolment:
             needed="A box has one hub.",
             todo=f"To change it for good: {NEW_HISTORY}",
         )
+    if now and now.url and not wanted.url:
+        raise SyncError(
+            f"This token is for sticks only; this box's hub is at {now.url}.",
+            needed="With it the box would lose its link.",
+            todo="Ask the hub for a token with --url.",
+        )
     enrolment = Enrolment(
         name=wanted.name,
         url=wanted.url,
@@ -81,9 +87,15 @@ def load_enrolment(home: Home) -> Enrolment | None:
         unb64(enrolment.hub, 32)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
         raise SyncError(
-            f"{home.enrolment} cannot be read: {error!r}.", todo="Move it away and enrol with a new token."
+            f"{home.enrolment} cannot be read: {error.strerror}.",
+            needed="One user runs everything of a box.",
+            todo="Run this as the user who owns it, or with sudo.",
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise SyncError(
+            f"{home.enrolment} is damaged: {error!r}.", todo="Move it away and enrol with a new token."
         ) from error
     return enrolment
 

@@ -1,5 +1,7 @@
 """Tests of appliance.pipeline: the order of the steps, and what a missing part costs. Rooms are scripted doubles."""
 
+from dataclasses import replace
+
 import pytest
 
 from appliance.config import Config
@@ -82,6 +84,24 @@ def test_a_missing_language_pack_is_flagged_and_does_not_cost_the_answer():
     exchange = finished(p.ask(Question(text="Nichemshe maji?", lang="sw")))
     assert exchange.answer == "Boil the water for 1 minute. [1]"
     assert exchange.flags == ("not-translated",)
+
+
+def test_a_number_that_its_source_does_not_hold_is_flagged():
+    engine = ScriptedEngine(["Boil the water for 15 minutes. [1]"])
+    exchange = finished(pipeline(engine).ask(Question(text="How long?", lang="en")))
+    assert exchange.flags == ("number-without-source",)
+
+
+def test_a_number_that_changes_in_translation_shows_the_original_sentence():
+    class Careless(ScriptedTranslator):
+        def translate(self, text, source, target):
+            return replace(super().translate(text, source, target), flags=("numbers-differ",))
+
+    p = pipeline(ScriptedEngine(["Boil the water for 1 minute. [1] ", "Let it cool. [1]"]))
+    p = replace(p, translator=Careless(KNOWN))
+    exchange = finished(p.ask(Question(text="Nichemshe maji kwa muda gani?", lang="sw")))
+    assert exchange.answer == "Boil the water for 1 minute. [1] Let it cool. [1]"
+    assert exchange.flags == ("numbers-differ",)
 
 
 def test_an_answer_without_a_source_is_flagged():

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import signal
+import socket
 import sys
 import tempfile
 import time
@@ -171,12 +173,18 @@ def check(folder: Path) -> None:
     print(told.table())
 
 
-def stay(folder: Path, port: int) -> None:
+def stay(folder: Path, port: int, hub_port: int) -> None:
     """The page, until Ctrl-C, with a hub beside it."""
+    for taken in (port, hub_port):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", taken))
+            except OSError as error:
+                raise DemoFailed(f"port {taken} is taken; choose another with --port or --hub-port") from error
     site = Site(folder=folder)
     told = Told()
     prepare(site, told)
-    hub_port = 8470
     with serving("fieldpost-hub", "--data", site.hub, port=hub_port):
         told.step("Start the hub and enrol the box", lambda: enrol(site, f"http://127.0.0.1:{hub_port}"))
         with serving("fieldpost", "--home", site.home, port=port) as box:
@@ -200,6 +208,7 @@ def _grown(site: Site, before: int) -> str:
 @click.command()
 @click.option("--check", "checking", is_flag=True, help="Do everything, end with a table of steps and exit 0.")
 @click.option("--port", default=7860, show_default=True, type=click.IntRange(1, 65535), help="Of the page.")
+@click.option("--hub-port", default=8470, show_default=True, type=click.IntRange(1, 65535), help="Of the hub.")
 @click.option(
     "--folder",
     type=click.Path(path_type=Path),
@@ -207,20 +216,21 @@ def _grown(site: Site, before: int) -> str:
     show_default=True,
     help="Where it all lies.",
 )
-def main(checking: bool, port: int, folder: Path) -> None:
+def main(checking: bool, port: int, hub_port: int, folder: Path) -> None:
     """Make the demo bundle, install it, serve it and ask it.
 
     \b
     scripts/demo            and open http://127.0.0.1:7860
     scripts/demo --check    without staying
     """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of every "with": nothing is left running
     try:
         if checking:
             with tempfile.TemporaryDirectory(prefix="fieldpost-demo-") as fresh:
                 check(Path(fresh))
         else:
             folder.mkdir(parents=True, exist_ok=True)
-            stay(folder.resolve(), port)
+            stay(folder.resolve(), port, hub_port)
     except KeyboardInterrupt:
         print("Stopped.")
     except (DemoFailed, AssertionError) as error:
