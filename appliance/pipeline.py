@@ -141,7 +141,7 @@ class Pipeline:
                 yield draft.add(piece)
         assert usage is not None, "an engine ends with its usage"  # noqa: S101
         answer, written = draft.end()
-        if any(prompt.numbers_without_source(sentence, passages) for sentence in prompt.sentences(written)):
+        if prompt.numbers_without_source(written, passages):
             flags.append("number-without-source")
         clock.lap("answer")
         if usage.finish == "cancelled":

@@ -154,11 +154,19 @@ def sourced(sentence: str, passages: Sequence[Passage]) -> str:
     return f"{part.before}{part.text} [{holding[0]}]{ending}"
 
 
-def numbers_without_source(sentence: str, passages: Sequence[Passage]) -> bool:
-    """Whether a sentence holds a number that none of the passages it cites holds: an invented dose, say."""
-    part = take_apart(sentence)
-    cited = [passages[number - 1].text for number in citations(part.after, len(passages))]
-    return bool(cited) and not set(numbers(part.text)) <= set(numbers(" ".join(cited)))
+def numbers_without_source(answer: str, passages: Sequence[Passage]) -> bool:
+    """Whether a sentence holds a number that none of the passages it cites holds: an invented dose, say.
+
+    A sentence without a mark of its own is held against all that the answer cites.
+    """
+    everywhere = citations(answer, len(passages))
+    for sentence in sentences(answer):
+        part = take_apart(sentence)
+        cited = citations(part.after, len(passages)) or everywhere
+        held = set(numbers(" ".join(passages[number - 1].text for number in cited)))
+        if cited and not set(numbers(part.text)) <= held:
+            return True
+    return False
 
 
 def _place(passage: Passage) -> str:

@@ -83,6 +83,23 @@ def test_a_quoted_sentence_cites_the_passage_it_stands_in(said, shown):
     assert prompt.sourced(said, passages) == shown
 
 
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ("Boil it for 1 minute. [1]", False),
+        ("Boil it for 15 minutes. [1]", True),
+        ("Boil it for 15 minutes |\nand cool it. [1]", True),
+        ("1. Boil it for 1 minute. [1]\n2. Cool it. [2]", False),
+        ("Wait 30 minutes. [1]", True),
+        ("Wait 30 minutes. [2]", False),
+        ("Wait 99 minutes.", False),
+    ],
+)
+def test_a_number_must_stand_in_a_passage_that_is_cited(said, found):
+    passages = [passage("Boil it for 1 minute."), passage("Cool it. Wait 30 minutes.")]
+    assert prompt.numbers_without_source(said, passages) is found
+
+
 def test_a_sentence_is_taken_apart_for_the_translator():
     part = prompt.take_apart("2. Boil it. [1]\n")
     assert (part.before, part.text, part.after) == ("2. ", "Boil it.", " [1]\n")
