@@ -215,7 +215,7 @@ def _alone(home: Home, patience_s: float) -> Iterator[None]:
                     raise SyncError(
                         "Another sync of this box is still running.", todo="Wait for it, then try again."
                     ) from None
-                time.sleep(0.1)
+                time.sleep(0.1)  # flock knows no patience of its own: it waits for ever or not at all
         yield
     finally:
         os.close(descriptor)
