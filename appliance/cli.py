@@ -296,8 +296,9 @@ def _print_sources(exchange: Exchange) -> None:
         click.echo(f"\nUnderstood as: {exchange.question_working}\nOriginal: {exchange.answer_working}")
     for number in exchange.cited:
         passage = exchange.passages[number - 1]
-        click.echo(f"[{number}] {passage.title} > {passage.heading} ({passage.document}, characters {passage.start}"
-                   f"-{passage.end})")  # fmt: skip
+        page = f", page {passage.page}" if passage.page else ""
+        click.echo(f"[{number}] {passage.title} > {passage.heading} ({passage.document}{page}, characters "
+                   f"{passage.start}-{passage.end})")  # fmt: skip
     for flag in exchange.flags:
         click.echo(f"Note: {flag.replace('-', ' ')}.", err=True)
 

@@ -36,6 +36,8 @@ class Passage:
     start: int
     end: int
     """The passage is ``document_text[start:end]``, in characters."""
+    page: int | None = None
+    """The page it begins on, from 1; None where the document has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

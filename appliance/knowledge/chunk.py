@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from appliance.borders import CLOSERS, ENDS, WIDE_ENDS
 from appliance.exchange import Passage
-from appliance.knowledge.ingest import Document, headings
+from appliance.knowledge.document import Document
 
 LIMIT = 600
 """Characters a passage may have: about 150 tokens of English, so that three leave a small model room to answer."""
@@ -54,6 +54,7 @@ def passages(document: Document, *, docpack: str, limit: int = LIMIT) -> list[Pa
                     text=document.text[start:end],
                     start=start,
                     end=end,
+                    page=document.page(start),
                 )
             )
     return found
@@ -61,7 +62,7 @@ def passages(document: Document, *, docpack: str, limit: int = LIMIT) -> list[Pa
 
 def _sections(document: Document) -> Iterator[_Section]:
     text = document.text
-    marks = headings(text) if document.markdown else []
+    marks = document.headings
     borders = [*(mark.start for mark in marks), len(text)]
     yield _Section(heading="", start=0, end=borders[0])
     path: dict[int, str] = {}

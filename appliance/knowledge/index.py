@@ -16,11 +16,12 @@ from sqlite_utils import Database
 from appliance.errors import KnowledgeError
 from appliance.exchange import Passage
 from appliance.knowledge.chunk import passages
-from appliance.knowledge.ingest import Document, read_document
+from appliance.knowledge.document import Document
+from appliance.knowledge.ingest import read_document
 from appliance.knowledge.words import tokenizer
 
 APPLICATION_ID = 0x46706978  # "Fpix"
-FORMAT = 1
+FORMAT = 2
 """SQLite's ``user_version`` of the file."""
 
 
@@ -39,6 +40,11 @@ def build_index(files: Sequence[Path], *, docpack: str, language: str, out: Path
         KnowledgeError: a file cannot be read, two have one name, or there is nothing to index.
     """
     documents = [read_document(file, name=file.name, lang=language) for file in sorted(files, key=lambda f: f.name)]
+    return write_index(documents, docpack=docpack, language=language, out=out)
+
+
+def write_index(documents: Sequence[Document], *, docpack: str, language: str, out: Path) -> int:
+    """Write the index of documents that were read already; the rest is as ``build_index`` says."""
     names = [document.path for document in documents]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise KnowledgeError(f"Two documents are called {twice[0]}.", todo="Rename one of them.")
@@ -59,7 +65,7 @@ def build_index(files: Sequence[Path], *, docpack: str, language: str, out: Path
     return len(found)
 
 
-def _write(path: Path, documents: list[Document], found: list[Passage], *, docpack: str, language: str) -> None:
+def _write(path: Path, documents: Sequence[Document], found: list[Passage], *, docpack: str, language: str) -> None:
     with contextlib.closing(sqlite3.connect(path)) as connection:
         db = Database(connection)
         # Fixed, because SQLite's defaults differ from build to build and the bytes must not.
@@ -80,6 +86,7 @@ def _write(path: Path, documents: list[Document], found: list[Passage], *, docpa
                     "document": p.document,
                     "start": p.start,
                     "end": p.end,
+                    "page": p.page,
                     "title": p.title,
                     "heading": p.heading,
                     "text": p.text,
@@ -87,6 +94,7 @@ def _write(path: Path, documents: list[Document], found: list[Passage], *, docpa
                 for number, p in enumerate(found, start=1)
             ),
             pk="number",
+            columns={"page": int},  # or a pack without pages would have a column of another type
         )
         db.table("passage").create_index(["id"], unique=True)
         db.table("passage").enable_fts(["title", "heading", "text"], tokenize=tokenizer(language))

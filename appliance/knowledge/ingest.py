@@ -5,37 +5,13 @@ Cutting it into passages is left to ``chunk``.
 """
 
 import unicodedata
-from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.errors import KnowledgeError
+from appliance.knowledge.document import Document, Heading
 
 SUFFIXES = (".md", ".markdown", ".txt")
 MAX_BYTES = 20 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
-    """One document of a docpack."""
-
-    path: str
-    """Its name inside the docpack."""
-    title: str
-    lang: str
-    """BCP 47 primary tag."""
-    text: str
-    markdown: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heading:
-    """A Markdown heading and where its line lies in the text."""
-
-    level: int
-    text: str
-    start: int
-    end: int
-    """Just after the line's end."""
 
 
 def read_document(file: Path, *, name: str, lang: str) -> Document:
@@ -64,10 +40,10 @@ def read_document(file: Path, *, name: str, lang: str) -> Document:
     if "\0" in text:
         raise KnowledgeError(f"{file} holds binary data.", needed="Text in UTF-8 is needed.")
     text = unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n"))
-    markdown = file.suffix.lower() != ".txt"
-    title = next((h.text for h in headings(text) if h.level == 1 and h.text), "") if markdown else ""
+    marks = headings(text) if file.suffix.lower() != ".txt" else []
+    title = next((h.text for h in marks if h.level == 1 and h.text), "")
     stem = Path(name).stem.replace("-", " ").replace("_", " ").strip()
-    return Document(path=name, title=title or stem or name, lang=lang, text=text, markdown=markdown)
+    return Document(path=name, title=title or stem or name, lang=lang, text=text, headings=tuple(marks))
 
 
 def headings(text: str) -> list[Heading]:

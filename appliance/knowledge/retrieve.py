@@ -27,7 +27,7 @@ _WEIGHTS = (1.0, 2.0, 1.0)
 _LANGUAGE = re.compile("[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
 _SEARCH = f"""
-    select p.id, p.document, p.title, p.heading, d.lang, p.text, p.start, p.end,
+    select p.id, p.document, p.title, p.heading, d.lang, p.text, p.start, p.end, p.page,
            bm25(passage_fts, {_WEIGHTS[0]}, {_WEIGHTS[1]}, {_WEIGHTS[2]}) as score
     from passage_fts
     join passage p on p.number = passage_fts.rowid
@@ -159,9 +159,12 @@ def _search(index: _Index, query: str, limit: int) -> list[tuple[float, Passage]
                 text=text,
                 start=start,
                 end=end,
+                page=page,
             ),
         )
-        for id_, document, title, heading, lang, text, start, end, score in _rows(index.db, _SEARCH, [wanted, limit])
+        for id_, document, title, heading, lang, text, start, end, page, score in _rows(
+            index.db, _SEARCH, [wanted, limit]
+        )
     ]
 
 

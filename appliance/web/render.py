@@ -70,6 +70,7 @@ def sources(snapshot: Snapshot) -> str:
     items = "".join(
         f'<details class="fp-source"><summary>[{number}] {html.escape(passage.title)} · '
         f"{html.escape(passage.heading)}"
+        + (f" · {html.escape(text['page'].format(number=passage.page))}" if passage.page else "")
         + (f" <strong>{html.escape(text['cited'])}</strong>" if number in cited else "")
         + f"</summary><blockquote {attributes(passage.lang)}>{html.escape(passage.text)}"
         f'</blockquote><a class="fp-open" href="{html.escape(source_url(passage, snapshot.lang))}" target="_blank" '

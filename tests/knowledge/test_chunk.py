@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from appliance.borders import ENDS, WIDE_ENDS
 from appliance.knowledge.chunk import LIMIT, passages
-from appliance.knowledge.ingest import Document, headings, read_document
+from appliance.knowledge.document import Document
+from appliance.knowledge.ingest import headings, read_document
 
 DOCS = Path(__file__).resolve().parents[2] / "bundles" / "demo" / "docs"
 
@@ -24,7 +25,9 @@ TEXTS = st.lists(LINES, max_size=30).map("\n".join)
 
 
 def document(text: str, *, markdown: bool = True) -> Document:
-    return Document(path="d.md", title="Title", lang="en", text=text, markdown=markdown)
+    return Document(
+        path="d.md", title="Title", lang="en", text=text, headings=tuple(headings(text)) if markdown else ()
+    )
 
 
 def prose(text: str) -> str:

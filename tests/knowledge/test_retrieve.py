@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.errors import KnowledgeError
-from appliance.knowledge.index import build_index
+from appliance.knowledge.document import Document
+from appliance.knowledge.index import build_index, write_index
 from appliance.knowledge.retrieve import Retriever
 from appliance.knowledge.words import MAX_WORDS, match_query, words
 
@@ -139,6 +140,18 @@ def test_several_docpacks_are_searched_together(index: Path, tmp_path: Path) -> 
         assert {p.docpack for p in both.search("clean water", 20)} == {"animals", "field-guides"}
         with pytest.raises(KnowledgeError, match=r"goats\.md"):
             both.document("field-guides", "goats.md")
+
+
+def test_a_passage_knows_the_page_that_it_begins_on(tmp_path: Path) -> None:
+    text = "Zinc is for ten days.\n\nWater is boiled.\nNets are hung.\n"
+    pages = (0, text.index("Water"), text.index("Nets"))
+    guide = Document(path="g.pdf", title="Guide", lang="en", text=text, pages=pages)
+    write_index([guide], docpack="p", language="en", out=tmp_path / "i.sqlite")
+    with Retriever([tmp_path / "i.sqlite"]) as opened:
+        assert [p.page for p in opened.search("zinc", 3)] == [1]
+        found = opened.search("boiled nets", 3)
+    assert [guide.page(at) for at in (0, pages[1], pages[2], len(text))] == [1, 2, 3, 3]
+    assert all(p.page == guide.page(p.start) for p in found)
 
 
 def test_no_indexes_find_nothing() -> None:

@@ -1,5 +1,7 @@
 """Tests of appliance.web.render: nothing that a person or a document says becomes markup."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +21,12 @@ def test_citations_link_to_the_passage_in_its_document():
     shown = render.answer(snapshot(answer="Boil it. [1] Or not. [7]", passages=(passage("Boil it."),)))
     assert 'href="/source/guides/water.md?start=0&amp;end=8&amp;lang=en#passage"' in shown
     assert "[7]</a>" not in shown
+
+
+def test_a_source_shows_its_page_where_the_document_has_pages():
+    with_page = snapshot(passages=(replace(passage("Boil it."), page=3),))
+    assert "page 3" in render.sources(with_page)
+    assert "page" not in render.sources(snapshot(passages=(passage("Boil it."),)))
 
 
 @given(st.text())
