@@ -13,18 +13,10 @@ from typing import Any
 
 import click
 
-from appliance.command import Speaks, json_option, progress_bar
+from appliance.cli_log import log
+from appliance.command import Speaks, home_option, json_option, progress_bar
 from appliance.config import Home, load_config
-from appliance.errors import LogError
 from appliance.exchange import Exchange
-
-_home = click.option(
-    "--home",
-    envvar="FIELDPOST_HOME",
-    required=True,
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Where the bundle was installed. The variable FIELDPOST_HOME works too.",
-)
 
 
 @click.group(cls=Speaks)
@@ -41,7 +33,7 @@ def main() -> None:
 
 
 @main.command()
-@_home
+@home_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets phones on the Wi-Fi in.")
 @click.option("--port", default=7860, show_default=True, type=click.IntRange(1, 65535))
 def serve(home: Path, host: str, port: int) -> None:
@@ -80,7 +72,7 @@ def serve(home: Path, host: str, port: int) -> None:
 
 @main.command()
 @click.argument("text")
-@_home
+@home_option
 @click.option("--lang", help="Your language, such as sw. Default: the bundle's first.")
 @click.option("--adapter", help="Answer through this adapter of the bundle.")
 @json_option
@@ -115,7 +107,7 @@ def ask(text: str, home: Path, lang: str | None, adapter: str | None, as_json: b
 
 
 @main.command()
-@_home
+@home_option
 @json_option
 def status(home: Path, as_json: bool) -> None:
     """Tell what is installed, what waits for the hub, and how the machine is doing.
@@ -175,36 +167,7 @@ def index(files: tuple[Path, ...], docpack: str, language: str, out: Path) -> No
     build_index(files, docpack=docpack, language=language, out=out)
 
 
-@main.group(cls=Speaks)
-def log() -> None:
-    """The record of every exchange, redacted and chained."""
-
-
-@log.command()
-@_home
-@json_option
-def verify(home: Path, as_json: bool) -> None:
-    """Recompute every hash of the log; exit 1 and name the first bad record if one was changed.
-
-    \b
-    fieldpost log verify --home /srv/fieldpost
-    """
-    from appliance.log.store import Log
-    from appliance.sync.identity import load_or_make_identity
-
-    place = Home(root=home)
-    if not place.log.exists():
-        raise LogError(f"There is no log in {home} yet.", todo="Ask a question first, or name the right folder.")
-    with Log.open_to_read(place.log, load_or_make_identity(place).box) as opened:
-        report = opened.verify()
-    if as_json:
-        click.echo(json.dumps(asdict(report)))
-    else:
-        for stream, number in report.records.items():
-            click.echo(f"{stream:<9} {number} records")
-        click.echo(f"The log is whole: {sum(report.records.values())} records." if report.ok else report.problem)
-    if not report.ok:
-        sys.exit(1)
+main.add_command(log)
 
 
 @main.group(cls=Speaks)
@@ -220,7 +183,7 @@ def sync() -> None:
 
 @sync.command()
 @click.argument("token")
-@_home
+@home_option
 def enrol(token: str, home: Path) -> None:
     """Join the hub that issued TOKEN. The box makes its own key; the token works once.
 
@@ -237,7 +200,7 @@ def enrol(token: str, home: Path) -> None:
 
 
 @sync.command("run")
-@_home
+@home_option
 @json_option
 def run_sync(home: Path, as_json: bool) -> None:
     """Send everything that waits to the hub over the network, now.
@@ -254,7 +217,7 @@ def run_sync(home: Path, as_json: bool) -> None:
 
 
 @sync.command("export")
-@_home
+@home_option
 @click.option("--stick", required=True, type=click.Path(path_type=Path, exists=True, file_okay=False))
 @json_option
 def export_stick(home: Path, stick: Path, as_json: bool) -> None:
@@ -269,7 +232,7 @@ def export_stick(home: Path, stick: Path, as_json: bool) -> None:
 
 
 @sync.command("import")
-@_home
+@home_option
 @click.option("--stick", required=True, type=click.Path(path_type=Path, exists=True, file_okay=False))
 @json_option
 def import_stick(home: Path, stick: Path, as_json: bool) -> None:

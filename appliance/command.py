@@ -1,12 +1,20 @@
 """What our commands share: they end in three short sentences on standard error, never in a traceback, when refused."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
 from appliance.errors import FieldpostError
 
+home_option = click.option(
+    "--home",
+    envvar="FIELDPOST_HOME",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where the bundle was installed. The variable FIELDPOST_HOME works too.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
 
 

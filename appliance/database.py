@@ -43,6 +43,8 @@ def open_database(path: Path, migrations: Sequence[Migration]) -> Database:
         _use_wal(database)
         # NORMAL could lose the last commits in a power cut: a number already told to the hub would be used again.
         database.execute("PRAGMA synchronous = FULL")
+        # What is deleted or erased is overwritten with zeros: a stolen disk must not give it back.
+        database.execute("PRAGMA secure_delete = ON")
         with transaction(database):
             for statements in migrations[check_version(database, migrations) :]:
                 for statement in statements:

@@ -1,8 +1,9 @@
 """One batch's way into the hub, whichever way it came: verified, archived, merged once, and signed for."""
 
 import time
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -11,7 +12,7 @@ from appliance.files import write_private
 from appliance.hub.keys import HubKeys, load_or_make_keys
 from appliance.hub.storage import SqliteStorage, Storage
 from appliance.sync import batch
-from appliance.sync.wire import Receipt, write_receipt
+from appliance.sync.wire import Receipt, public_bytes, write_receipt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +61,7 @@ class Hub:
             return known[0]
         opened = batch.open_batch(data, key_of=self.storage.box_key, identity=self.keys.opening)
         self.storage.merge(sha, opened, len(data), _now_ms(), archive=lambda: self._archive(sha, data))
+        self._clean_archive()
         return opened.header
 
     def receipt(self, box: str, epoch: int | None = None) -> bytes:
@@ -76,12 +78,48 @@ class Hub:
 
     def _archive(self, sha: str, data: bytes) -> None:
         """Keep the batch as it came, sealed: the box's own signature over what the hub says it has."""
-        folder = self.folder / "batches" / sha[:2]
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_private(folder / f"{sha}.batch", data)
-        except OSError as error:
-            raise HubError(f"{folder} cannot be written: {error.strerror}.", todo="Free space on the disk.") from error
+        with _speaking(self._archived(sha)) as path:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_private(path, data)
+
+    def _clean_archive(self) -> None:
+        """Write anew each archived batch that holds what a box asked to be forgotten.
+
+        The hub cannot sign for the box, so it signs itself, as ``SHA.erased``. The chain through the commitments, and
+        the head that a later batch of the box's own continues, prove the rest. What a crash leaves over is done next
+        time: the list is in the database.
+        """
+        for sha in self.storage.unclean():
+            with _speaking(self._archived(sha)) as path:
+                cleaned = path.with_suffix(".erased")
+                signed_by_hub = cleaned.exists()
+                data = (cleaned if signed_by_hub else path).read_bytes()
+                key_of = (lambda _: public_bytes(self.keys.signing)) if signed_by_hub else self.storage.box_key
+                opened = batch.open_batch(data, key_of=key_of, identity=self.keys.opening)
+                gone = self.storage.erased(opened.header)
+                records = [replace(r, body=None, salt=b"") if r.seq in gone else r for r in opened.records]
+                sealed = batch.seal(
+                    records,
+                    box=opened.header.box,
+                    epoch=opened.header.epoch,
+                    previous=opened.previous,
+                    key=self.keys.signing,
+                    recipients=[self.keys.recipient],
+                )
+                write_private(cleaned, sealed)
+                path.unlink(missing_ok=True)
+            self.storage.clean(sha)
+
+    def _archived(self, sha: str) -> Path:
+        return self.folder / "batches" / sha[:2] / f"{sha}.batch"
+
+
+@contextmanager
+def _speaking(path: Path) -> Iterator[Path]:
+    try:
+        yield path
+    except OSError as error:
+        raise HubError(f"{path} cannot be written: {error.strerror}.", todo="Free space on the disk.") from error
 
 
 def _now_ms() -> int:

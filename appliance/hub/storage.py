@@ -17,6 +17,7 @@ from appliance.database import Migration, open_database, transaction
 from appliance.errors import ForkDetected, HubError
 from appliance.log import chain
 from appliance.log.chain import GENESIS, STREAMS
+from appliance.log.erasure import read_request
 from appliance.sync.batch import Batch, Header
 from appliance.sync.wire import NEW_HISTORY, Introduction
 
@@ -44,6 +45,15 @@ _MIGRATIONS: tuple[Migration, ...] = (
             box TEXT NOT NULL, epoch INTEGER NOT NULL, stream TEXT NOT NULL, seq INTEGER NOT NULL, hash BLOB NOT NULL,
             PRIMARY KEY(box, epoch, stream)
         ) STRICT""",
+    ),
+    (
+        # What boxes asked to be forgotten, kept for good: a stick that took its time may still bring it.
+        """CREATE TABLE erasure(
+            box TEXT NOT NULL, epoch INTEGER NOT NULL, stream TEXT NOT NULL, seq INTEGER NOT NULL,
+            PRIMARY KEY(box, epoch, stream, seq)
+        ) STRICT, WITHOUT ROWID""",
+        # Archived batches that still hold something erased.
+        "CREATE TABLE unclean(sha TEXT PRIMARY KEY) STRICT, WITHOUT ROWID",
     ),
 )
 
@@ -83,6 +93,15 @@ class Storage(Protocol):
         Raises:
             ForkDetected: it does not fit; nothing was changed.
         """
+
+    def unclean(self) -> list[str]:
+        """Archived batches that still hold a body that is to be forgotten."""
+
+    def erased(self, header: Header) -> set[int]:
+        """Records of a batch that are to be forgotten."""
+
+    def clean(self, sha: str) -> None:
+        """The archive does not hold it any more."""
 
     def heads(self, box: str, epoch: int | None) -> tuple[int, dict[str, tuple[int, bytes]]]:
         """The epoch (the newest for None) and how far each stream has come without a gap."""
@@ -169,7 +188,22 @@ class SqliteStorage:
             )
             database.execute("UPDATE box SET last_contact_ms=? WHERE name=?", [now_ms, header.box])
             _advance(database, place)
+            _forget(database, sha, batch)
             archive()
+
+    def unclean(self) -> list[str]:
+        with self._read() as database:
+            return [sha for (sha,) in database.execute("SELECT sha FROM unclean ORDER BY sha").fetchall()]
+
+    def erased(self, header: Header) -> set[int]:
+        query = "SELECT seq FROM erasure WHERE box=? AND epoch=? AND stream=? AND seq BETWEEN ? AND ?"
+        places = [header.box, header.epoch, header.stream, header.first, header.last]
+        with self._read() as database:
+            return {seq for (seq,) in database.execute(query, places).fetchall()}
+
+    def clean(self, sha: str) -> None:
+        with self._write() as database:
+            database.execute("DELETE FROM unclean WHERE sha=?", [sha])
 
     def heads(self, box: str, epoch: int | None) -> tuple[int, dict[str, tuple[int, bytes]]]:
         with self._read() as database:
@@ -245,6 +279,31 @@ def _advance(database: Database, place: tuple[str, int, str]) -> None:
         seq, hash = next_seq, next_hash
     if hash is not None:
         database.execute("INSERT OR REPLACE INTO head VALUES (?,?,?,?,?)", (*place, seq, hash))
+
+
+def _forget(database: Database, sha: str, batch: Batch) -> None:
+    """Take away what this batch asks to be forgotten, and what earlier ones asked and it brings all the same."""
+    box, epoch, stream = batch.header.box, batch.header.epoch, batch.header.stream
+    places = [(box, epoch, e.stream, seq) for e in filter(None, map(read_request, batch.records)) for seq in e.seqs]
+    database.conn.executemany("INSERT OR IGNORE INTO erasure VALUES (?,?,?,?)", places)
+    database.conn.executemany(
+        """INSERT OR IGNORE INTO unclean SELECT sha FROM batch
+           WHERE box=? AND epoch=? AND stream=? AND ? BETWEEN first AND first + n - 1""",
+        places,
+    )
+    brought = [
+        (box, epoch, stream, r.seq)
+        for r in batch.records
+        if r.body is not None
+        and database.execute(
+            "SELECT 1 FROM erasure WHERE box=? AND epoch=? AND stream=? AND seq=?", [box, epoch, stream, r.seq]
+        ).fetchone()
+    ]
+    if brought:
+        database.execute("INSERT OR IGNORE INTO unclean VALUES (?)", [sha])
+    database.conn.executemany(
+        "UPDATE record SET body=NULL, salt=x'' WHERE box=? AND epoch=? AND stream=? AND seq=?", places + brought
+    )
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from sqlite_utils import Database
 
 from appliance.database import BUSY_S, NewerTables, open_database, open_read_only, transaction
 from appliance.errors import LogError
-from appliance.log import chain
+from appliance.log import chain, erasure
 from appliance.log.chain import GENESIS, STREAMS, Record
 from appliance.log.migrations import STEPS
 
@@ -122,19 +122,52 @@ class Log:
         """
         chain.stream_number(stream)
         data = chain.canonical(body)
+        with self._write() as database:
+            return self._insert(database, stream, data, egress)
+
+    def erase(self, stream: str, seqs: Sequence[int]) -> int:
+        """Take the bodies and salts of some records away for good; how many had one. The chain still verifies.
+
+        In the same transaction a request goes into the audit stream: it names no content, and asks the hub to do the
+        same. The bytes are overwritten in the file, and the write-ahead log is emptied.
+
+        Raises:
+            LogError: nothing was erased, and why; or the bytes may still be in the write-ahead log.
+        """
+        chain.stream_number(stream)
+        with self._write() as database:
+            erased = []
+            for seq in sorted(set(seqs)):
+                changed = database.execute(
+                    "UPDATE log SET body = NULL, salt = x'' WHERE stream = ? AND seq = ? AND body IS NOT NULL",
+                    (stream, seq),
+                )
+                erased += [seq] * changed.rowcount
+            for request in erasure.requests(stream, erased):
+                self._insert(database, "audit", request, egress=True)
+        with self._read() as database:
+            busy = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if busy:
+            raise LogError(
+                f"{len(erased)} records are erased, but another program is reading the log.",
+                needed="Until it ends, their bytes may stay in the file beside the log.",
+                todo="Stop the box for a moment and run this again.",
+            )
+        return len(erased)
+
+    def _insert(self, database: Database, stream: str, data: bytes, egress: bool) -> int:
+        # Inside the transaction, so that times are in the order of the records whoever else appends.
+        mono_ms, wall_ms = time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000
         salt = secrets.token_bytes(chain.salt_bytes(stream, egress))
         commitment = chain.commitment(salt, data)
-        with self._write() as database:
-            # Inside the transaction, so that times are in the order of the records whoever else appends.
-            mono_ms, wall_ms = time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000
-            seq, previous = _head(database, stream)
-            seq += 1
-            link = chain.link(previous, stream, seq, self.boot, mono_ms, wall_ms, commitment)
-            database.execute(
-                f"INSERT INTO log ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
-                (stream, seq, self.boot, mono_ms, wall_ms, int(egress), salt, data, commitment, link),
-            )
-            _set_head(database, stream, seq, link)
+        seq, previous = _head(database, stream)
+        seq += 1
+        link = chain.link(previous, stream, seq, self.boot, mono_ms, wall_ms, commitment)
+        database.execute(
+            f"INSERT INTO log ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+            (stream, seq, self.boot, mono_ms, wall_ms, int(egress), salt, data, commitment, link),
+        )
+        _set_head(database, stream, seq, link)
         return seq
 
     def heads(self) -> dict[str, tuple[int, bytes]]:
@@ -148,6 +181,14 @@ class Log:
         query = f"SELECT {_COLUMNS} FROM log WHERE stream = ? AND seq >= ? ORDER BY seq LIMIT ?"  # noqa: S608
         with self._read() as database:
             return [_record(row) for row in database.execute(query, (stream, first, limit)).fetchall()]
+
+    def records(self, streams: Sequence[str] = STREAMS) -> Iterator[Record]:
+        """Every record of some streams, stream by stream, in order; read a page at a time."""
+        for stream in streams:
+            after = 0
+            while page := self.rows(stream, after + 1, _PAGE):
+                yield from page
+                after = page[-1].seq
 
     def hash_at(self, stream: str, seq: int) -> bytes:
         """The hash of one record; GENESIS for seq 0.

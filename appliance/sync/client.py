@@ -195,14 +195,19 @@ def _contact(home: Home, patience_s: float) -> Iterator[_Contact]:
     identity = load_or_make_identity(home)
     if not home.log.exists():
         Log.open(home.log, identity.box).close()  # a new box: the hub may hear of it before it has said anything
-    with _alone(home, patience_s), Log.open_to_read(home.log, identity.box) as log, Outbox(home.outbox) as outbox:
+    with alone(home, patience_s), Log.open_to_read(home.log, identity.box) as log, Outbox(home.outbox) as outbox:
         outbox.mend()
         # Read again: the sync that was waited for may have had the hub's first answer.
         yield _Contact(home, load_enrolment(home) or enrolment, identity, log, outbox)
 
 
 @contextmanager
-def _alone(home: Home, patience_s: float) -> Iterator[None]:
+def alone(home: Home, patience_s: float) -> Iterator[None]:
+    """Nobody else changes this box's outbox meanwhile.
+
+    Raises:
+        SyncError: somebody did for longer than ``patience_s``.
+    """
     descriptor = os.open(home.data / "sync.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         deadline = time.monotonic() + patience_s

@@ -5,7 +5,7 @@ checking that a receipt is the hub's, are left to others.
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,6 +115,12 @@ class Outbox:
             for first, last in self._missing(stream, heads[stream][0]):
                 while first <= last:
                     first += self._seal(log, identity, recipients, stream, first, last)
+
+    def unseal(self, stream: str, seqs: Collection[int]) -> None:
+        """Drop the batches that hold any of these records: they are sealed anew from what the log says now."""
+        held = [s for s in self.waiting() if s.stream == stream and any(s.first <= n < s.first + s.n for n in seqs)]
+        with _speaking(self._folder):
+            self._forget(held)
 
     def waiting(self) -> list[Sealed]:
         """All batches in the order in which they are sent: safety first, chat last."""
