@@ -1,6 +1,7 @@
 """Checks a GGUF file's header and prints what it says as JSON: run as a script, in a child that may die.
 
-    python -I -S gguf_header.py FILE
+    python -I -S gguf_header.py FILE            what it is, and how many parameters it has
+    python -I -S gguf_header.py FILE layout     also its counts (such as heads) and the shape of every tensor
 
 ``bundles.scan`` starts it, because a hostile header can make a parser hang or eat memory; it sets its own limits
 first. Passing does not make a file safe for llama.cpp: on the box the model still runs in a process of its own.
@@ -8,11 +9,15 @@ Layout after https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Standard
 """
 
 import json
-import resource
 import struct
 import sys
 from pathlib import Path
 from typing import Any, BinaryIO
+
+try:
+    import resource
+except ImportError:  # Windows: only the caller's limit on time is left
+    resource = None  # type: ignore[assignment]
 
 MEMORY_BYTES = 512 << 20
 CPU_SECONDS = 30
@@ -84,7 +89,7 @@ def read_header(file: BinaryIO, size: int) -> dict[str, Any]:
         if key in values:
             raise MalformedError(f"key {key!r} twice")
         values[key] = _value(reader, key)
-    parameters, data_bytes = _tensors(reader, tensor_count, _alignment(values))
+    shapes, parameters, data_bytes = _tensors(reader, tensor_count, _alignment(values))
     base = -(-file.tell() // _alignment(values)) * _alignment(values)
     if base + data_bytes > size:
         raise MalformedError(f"the tensors need {base + data_bytes} bytes and the file has {size}")
@@ -96,6 +101,8 @@ def read_header(file: BinaryIO, size: int) -> dict[str, Any]:
         "chat_template": isinstance(values.get("tokenizer.chat_template"), str),
         "tensors": tensor_count,
         "parameters": parameters,
+        "counts": {key: value for key, value in values.items() if type(value) is int},
+        "shapes": shapes,
     }
 
 
@@ -127,15 +134,14 @@ def _alignment(values: dict[str, Any]) -> int:
     return alignment
 
 
-def _tensors(reader: _Reader, count: int, alignment: int) -> tuple[int, int]:
-    """Read the tensor table; the numbers of parameters and of bytes of tensor data, the last one unpadded."""
-    names: set[str] = set()
+def _tensors(reader: _Reader, count: int, alignment: int) -> tuple[dict[str, list[int]], int, int]:
+    """Read the tensor table: shapes, fastest extent first; numbers of parameters and of data bytes, unpadded."""
+    shapes: dict[str, list[int]] = {}
     parameters, end = 0, 0
     for _ in range(count):
         name = reader.string(127)
-        if name in names:
+        if name in shapes:
             raise MalformedError(f"tensor {name!r} twice")
-        names.add(name)
         dimensions = reader.number("I")
         if not 1 <= dimensions <= 4:
             raise MalformedError(f"tensor {name!r} has {dimensions} dimensions")
@@ -145,6 +151,7 @@ def _tensors(reader: _Reader, count: int, alignment: int) -> tuple[int, int]:
             elements *= extent
         if not 0 < elements <= 1 << 40:
             raise MalformedError(f"tensor {name!r} has the shape {shape}")
+        shapes[name] = shape
         kind, offset = reader.number("I"), reader.number("Q")
         if kind not in _BLOCKS:
             raise MalformedError(f"tensor {name!r} is of the type {kind}, which this check does not know")
@@ -156,7 +163,7 @@ def _tensors(reader: _Reader, count: int, alignment: int) -> tuple[int, int]:
             raise MalformedError(f"tensor {name!r} lies at {offset}, where {start} is next")
         parameters += elements
         end = start + elements // per_block * block_bytes
-    return parameters, end
+    return shapes, parameters, end
 
 
 def _text(values: dict[str, Any], key: str) -> str | None:
@@ -164,20 +171,23 @@ def _text(values: dict[str, Any], key: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def main(path: str) -> int:
+def main(path: str, *, layout: bool = False) -> int:
     """Print the facts as JSON, or one line of complaint and return 1."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    if resource is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+        resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     try:
         with Path(path).open("rb") as file:
             facts = read_header(file, Path(path).stat().st_size)
     except MalformedError as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    if not layout:
+        facts = {key: value for key, value in facts.items() if key not in ("counts", "shapes")}
     sys.stdout.write(json.dumps(facts))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1], layout=sys.argv[2:] == ["layout"]))

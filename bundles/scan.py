@@ -4,16 +4,23 @@ Weights are GGUF and nothing else; every other file is plain UTF-8 text. Pickles
 have no place. Argos packages are ``bundles.argos_package``'s.
 """
 
+import importlib.util
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bundles.errors import ScanRefused
 
 MAX_TEXT_BYTES = 32 << 20
 _TIMEOUT_S = 120
+
+LIMITED = importlib.util.find_spec("resource") is not None
+"""Whether this system limits a child's memory and writing. Windows does not: there a hostile header is held by time
+alone, and whoever checks files there is told so."""
 
 _REFUSED = (
     (b"PK\x03\x04", "a zip archive, as PyTorch and NumPy files are"),
@@ -44,6 +51,17 @@ class GgufFacts:
     chat_template: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GgufLayout:
+    """What an adapter must fit to."""
+
+    architecture: str
+    counts: Mapping[str, int]
+    """Its whole-number keys, such as ``llama.attention.head_count``."""
+    shapes: Mapping[str, tuple[int, ...]]
+    """Tensor name to extents, in NumPy's order: (out, in) for a linear map."""
+
+
 def refuse_dangerous(head: bytes, name: str) -> None:
     """Refuse a file by its first bytes; four are enough for most kinds, eight for all.
 
@@ -63,9 +81,38 @@ def scan_weights(path: Path, *, adapter: bool) -> GgufFacts:
     Raises:
         ScanRefused: it is no well-formed GGUF file, or an adapter stands for a model or the other way round.
     """
+    facts = _header(path)
+    wanted = "adapter" if adapter else "model"
+    if facts["type"] != wanted:
+        raise ScanRefused(
+            f"{path.name} is a GGUF of the type {facts['type']}.", needed=f"Here one of the type {wanted}."
+        )
+    return GgufFacts(
+        architecture=facts["architecture"],
+        type=facts["type"],
+        parameters=facts["parameters"],
+        chat_template=facts["chat_template"],
+    )
+
+
+def read_layout(path: Path) -> GgufLayout:
+    """The shapes in a model's weights, read in the same child.
+
+    Raises:
+        ScanRefused: it is no well-formed GGUF file.
+    """
+    facts = _header(path, "layout")
+    return GgufLayout(
+        architecture=facts["architecture"],
+        counts=facts["counts"],
+        shapes={name: tuple(reversed(shape)) for name, shape in facts["shapes"].items()},
+    )
+
+
+def _header(path: Path, *words: str) -> dict[str, Any]:
     with path.open("rb") as file:
         refuse_dangerous(file.read(8), path.name)
-    command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("gguf_header.py")), str(path)]
+    command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("gguf_header.py")), str(path), *words]
     try:
         child = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, check=False)  # noqa: S603 ours
     except subprocess.TimeoutExpired as error:
@@ -80,20 +127,10 @@ def scan_weights(path: Path, *, adapter: bool) -> GgufFacts:
             needed="Weights come as GGUF.",
             todo="Get it again from its source, or convert it with llama.cpp.",
         )
-    facts = json.loads(child.stdout)
+    facts: dict[str, Any] = json.loads(child.stdout)
     if not facts["architecture"]:
         raise ScanRefused(f"{path.name} names no architecture.", todo="Convert it again with llama.cpp.")
-    wanted = "adapter" if adapter else "model"
-    if facts["type"] != wanted:
-        raise ScanRefused(
-            f"{path.name} is a GGUF of the type {facts['type']}.", needed=f"Here one of the type {wanted}."
-        )
-    return GgufFacts(
-        architecture=facts["architecture"],
-        type=facts["type"],
-        parameters=facts["parameters"],
-        chat_template=facts["chat_template"],
-    )
+    return facts
 
 
 def scan_text(path: Path) -> str:
