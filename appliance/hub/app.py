@@ -14,7 +14,6 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from appliance.errors import FieldpostError, ForkDetected, HubError
-from appliance.hub.enrol import admit
 from appliance.hub.ingest import Hub
 from appliance.hub.uploads import Taken, Uploads
 from appliance.sync.batch import MAX_BATCH
@@ -114,7 +113,7 @@ async def _take(hub: Hub, uploads: Uploads, sha: str) -> Response:
 
 
 def _admitted(hub: Hub, data: bytes) -> Response:
-    return _receipt(hub.receipt(admit(hub.storage, data)))
+    return _receipt(hub.receipt(hub.admit(data)))
 
 
 def _at(offset: int, status: int, *, complete: bool = False) -> Response:

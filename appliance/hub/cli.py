@@ -1,17 +1,21 @@
-"""``fieldpost-hub``, the other end's command: serve, enrol, import, status."""
+"""``fieldpost-hub``, the other end's command: serve, enrol, revoke, import, status, rebuild."""
 
 import json
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
 from appliance.command import Speaks, json_option
 from appliance.errors import BatchRefused
 from appliance.log.chain import STREAMS
+
+T = TypeVar("T")
 
 _data = click.option(
     "--data",
@@ -32,6 +36,7 @@ def main() -> None:
     Listen for boxes:    fieldpost-hub serve --data /srv/hub
     Read a stick:        fieldpost-hub import /media/usb --data /srv/hub
     Who has reported?    fieldpost-hub status --data /srv/hub
+    Shut a box out:      fieldpost-hub revoke BOX --data /srv/hub
     """
 
 
@@ -79,6 +84,46 @@ def enrol(data: Path, name: str, url: str, recovery: tuple[str, ...]) -> None:
     click.echo(f"A token for one box, {name}. It works once; treat it like a password. At the box:", err=True)
     click.echo("    fieldpost sync enrol TOKEN --home /srv/fieldpost", err=True)
     click.echo(token)
+
+
+@main.command()
+@click.argument("box")
+@_data
+def revoke(box: str, data: Path) -> None:
+    """Take nothing more from BOX, which was stolen or lost. What it sent before stays.
+
+    
+    fieldpost-hub revoke box-abcdefgh23456789 --data /srv/hub
+    Its name is what status shows in brackets. A box in good hands again is let in with a new token.
+    """
+    from appliance.hub.ingest import Hub
+
+    with Hub.open(data, make=False) as hub:
+        hub.revoke(box)
+    click.echo(f"{box} is shut out.")
+
+
+@main.command()
+@_data
+@json_option
+def rebuild(data: Path, as_json: bool) -> None:
+    """Make the database anew from the batches as they came, when it is damaged or lost. Stop the hub first.
+
+    
+    fieldpost-hub rebuild --data /srv/hub
+    """
+    from appliance.hub.rebuild import rebuild as make_anew
+
+    rebuilt = make_anew(data, progress=_with_bar)
+    for sentence in rebuilt.refused:
+        click.echo(f"Left alone: {sentence}", err=True)
+    if as_json:
+        click.echo(json.dumps(asdict(rebuilt), ensure_ascii=False, default=str))
+        return
+    click.echo(f"Made anew from {rebuilt.boxes} boxes and {rebuilt.batches} batches.")
+    if rebuilt.before:
+        click.echo(f"The old database is kept in {rebuilt.before}.")
+    click.echo("Tokens that no box has used yet are gone: make new ones with fieldpost-hub enrol.")
 
 
 @main.command("import")
@@ -137,17 +182,28 @@ def status(data: Path, as_json: bool) -> None:
     totals = {stream: sum(box.records[stream] for box in boxes) for stream in STREAMS}
     if as_json:
         listed = [
-            {"box": b.box, "name": b.site, "last_contact": _iso(b.last_contact_ms), "records": b.records} for b in boxes
+            {
+                "box": b.box,
+                "name": b.site,
+                "last_contact": _iso(b.last_contact_ms),
+                "records": b.records,
+                "revoked": b.revoked_ms and _iso(b.revoked_ms),
+            }
+            for b in boxes
         ]
         click.echo(json.dumps({"boxes": listed, "records": totals}, ensure_ascii=False))
         return
     for box in boxes:
-        click.echo(f"{box.site}  ({box.box}), last heard of {_iso(box.last_contact_ms)}")
+        shut = f", shut out {_iso(box.revoked_ms)}" if box.revoked_ms else ""
+        click.echo(f"{box.site}  ({box.box}), last heard of {_iso(box.last_contact_ms)}{shut}")
         click.echo("  " + ", ".join(f"{number} {stream}" for stream, number in box.records.items()))
-    click.echo(f"{len(boxes)} boxes: " + ", ".join(f"{number} {stream}" for stream, number in totals.items()))
+    click.echo(
+        f"{len(boxes)} {'box' if len(boxes) == 1 else 'boxes'}: "
+        + ", ".join(f"{number} {stream}" for stream, number in totals.items())
+    )
 
 
-def _with_bar(names: list[str]) -> Iterator[str]:
+def _with_bar(names: list[T]) -> Iterator[T]:
     """The names, with a bar on standard error while a person looks on."""
     with click.progressbar(names, label="Batches", file=sys.stderr, hidden=not sys.stderr.isatty()) as shown:
         yield from shown

@@ -53,7 +53,7 @@ def admit(storage: Storage, introduction: bytes) -> str:
         )
     if not storage.admit(read, unb64(read.key, 32), time.time_ns() // 1_000_000):
         raise BatchRefused(
-            "Another box has used this token.",
+            "Another box has used this token, or this box was shut out.",
             needed="Each box needs a token of its own.",
             todo="Make a new one: fieldpost-hub enrol --data DIR --name SITE",
         )

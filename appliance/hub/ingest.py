@@ -1,18 +1,22 @@
 """One batch's way into the hub, whichever way it came: verified, archived, merged once, and signed for."""
 
+import fcntl
+import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from appliance.errors import HubError
+from appliance.errors import BatchRefused, HubError
 from appliance.files import write_private
+from appliance.hub.enrol import admit
 from appliance.hub.keys import HubKeys, load_or_make_keys
 from appliance.hub.storage import SqliteStorage, Storage
 from appliance.sync import batch
-from appliance.sync.wire import Receipt, public_bytes, write_receipt
+from appliance.sync.wire import Receipt, b64, public_bytes, write_receipt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +42,7 @@ class Hub:
             )
         keys = load_or_make_keys(folder)
         stack = ExitStack()
+        stack.enter_context(_in_use(folder))
         storage = stack.enter_context(SqliteStorage(folder / "hub.sqlite"))
         return cls(folder=folder, keys=keys, storage=storage, _open=stack)
 
@@ -59,7 +64,7 @@ class Hub:
         known = self.storage.batch(sha)
         if known:
             return known[0]
-        opened = batch.open_batch(data, key_of=self.storage.box_key, identity=self.keys.opening)
+        opened = batch.open_batch(data, key_of=self._key_of, identity=self.keys.opening)
         self.storage.merge(sha, opened, len(data), _now_ms(), archive=lambda: self._archive(sha, data))
         self._clean_archive()
         return opened.header
@@ -75,6 +80,46 @@ class Hub:
             hub_time_ms=_now_ms(),
         )
         return write_receipt(receipt, self.keys.signing)
+
+    def admit(self, introduction: bytes) -> str:
+        """Let a box in by what it says of itself; its name. The same again changes nothing.
+
+        Raises:
+            BatchRefused: see ``appliance.hub.enrol.admit``.
+            HubError: the disk.
+        """
+        box = admit(self.storage, introduction)
+        self._keep(box)
+        return box
+
+    def revoke(self, box: str) -> None:
+        """Take nothing more from a box, until it comes with a new token.
+
+        Raises:
+            HubError: there is no such box, or the disk.
+        """
+        if self.storage.admitted(box) is None:
+            raise HubError(f"There is no box {box} here.", todo="Look for its name: fieldpost-hub status --data DIR")
+        self.storage.revoke(box, _now_ms())
+        self._keep(box)
+
+    def _key_of(self, box: str) -> bytes | None:
+        known = self.storage.admitted(box)
+        if known is not None and known.revoked_ms is not None:
+            raise BatchRefused(
+                f"The box {box} was shut out of this hub.",
+                needed="What it sent before stays.",
+                todo="If it is in good hands again, enrol it with a new token: fieldpost-hub enrol",
+            )
+        return known.key if known else None
+
+    def _keep(self, box: str) -> None:
+        """Who a box is stands beside the archive too, so that the database can be made anew from both."""
+        known = self.storage.admitted(box)
+        assert known is not None, "only called for a box that was just let in"  # noqa: S101
+        with _speaking(admitted_folder(self.folder) / f"{box}.json") as path:
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            write_private(path, json.dumps({**asdict(known), "key": b64(known.key)}).encode())
 
     def _archive(self, sha: str, data: bytes) -> None:
         """Keep the batch as it came, sealed: the box's own signature over what the hub says it has."""
@@ -112,6 +157,26 @@ class Hub:
 
     def _archived(self, sha: str) -> Path:
         return self.folder / "batches" / sha[:2] / f"{sha}.batch"
+
+
+@contextmanager
+def _in_use(folder: Path) -> Iterator[None]:
+    """Several processes may use a hub at once; none while its database is made anew."""
+    with _speaking(folder / "lock") as path:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise HubError(f"The database of {folder} is being made anew.", todo="Wait until that is done.") from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def admitted_folder(folder: Path) -> Path:
+    """Who was let in, a file a box."""
+    return folder / "boxes"
 
 
 @contextmanager

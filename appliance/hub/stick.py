@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.errors import BatchRefused, ForkDetected, SyncError
-from appliance.hub.enrol import admit
 from appliance.hub.ingest import Hub
 from appliance.sync import stick as on_stick
 from appliance.sync.batch import name
@@ -48,7 +47,7 @@ def import_stick(
     boxes: set[str] = set()
     for file in on_stick.names(folder, on_stick.INTRODUCTION):
         try:
-            box = admit(hub.storage, on_stick.read(folder / file) or b"")
+            box = hub.admit(on_stick.read(folder / file) or b"")
             enrolled.append(box)
             done.append(file)
         except BatchRefused as error:

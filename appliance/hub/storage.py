@@ -55,6 +55,7 @@ _MIGRATIONS: tuple[Migration, ...] = (
         # Archived batches that still hold something erased.
         "CREATE TABLE unclean(sha TEXT PRIMARY KEY) STRICT, WITHOUT ROWID",
     ),
+    ("ALTER TABLE box ADD COLUMN revoked_ms INTEGER",),
 )
 
 
@@ -67,6 +68,19 @@ class KnownBox:
     last_contact_ms: int
     records: dict[str, int]
     """Records a stream, of all epochs; every stream is there."""
+    revoked_ms: int | None
+    """When it was shut out, if it was."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """What the hub must not forget about a box; kept outside the database too."""
+
+    box: str
+    site: str
+    key: bytes
+    token: str
+    revoked_ms: int | None
 
 
 class Storage(Protocol):
@@ -79,10 +93,22 @@ class Storage(Protocol):
         """The public half of a token's secret."""
 
     def admit(self, introduction: Introduction, key: bytes, now_ms: int) -> bool:
-        """Use up the token for this box; False if another box has used it. Again for the same box is True."""
+        """Use up the token for this box; False if another box has used it, or this one was shut out since.
+
+        Again for the same box is True.
+        """
+
+    def admitted(self, box: str) -> Admitted | None:
+        """An enrolled box, shut out or not."""
+
+    def readmit(self, box: Admitted, now_ms: int) -> None:
+        """Put a box back as it was, into a database that is made anew."""
+
+    def revoke(self, box: str, now_ms: int) -> None:
+        """Shut a box out: nothing more is taken from it until it comes with a new token."""
 
     def box_key(self, box: str) -> bytes | None:
-        """An enrolled box's public key."""
+        """An enrolled box's public key, shut out or not."""
 
     def batch(self, sha: str) -> tuple[Header, int] | None:
         """What is in a batch that was merged before, and its size in bytes."""
@@ -144,13 +170,31 @@ class SqliteStorage:
             row = database.execute("SELECT site, box FROM token WHERE id=?", [introduction.token]).fetchone()
             if row is None or row[1] not in (None, introduction.box):
                 return False
+            shut_out = "SELECT 1 FROM box WHERE name=? AND token=? AND revoked_ms IS NOT NULL"
+            if database.execute(shut_out, [introduction.box, introduction.token]).fetchone():
+                return False
             database.execute("UPDATE token SET box=? WHERE id=?", [introduction.box, introduction.token])
-            database.execute(
-                """INSERT INTO box VALUES (:box, :site, :key, :token, :now) ON CONFLICT(name)
-                   DO UPDATE SET site=:site, token=:token, last_contact_ms=:now""",
-                {"box": introduction.box, "site": row[0], "key": key, "token": introduction.token, "now": now_ms},
+            _put_box(
+                database,
+                Admitted(box=introduction.box, site=row[0], key=key, token=introduction.token, revoked_ms=None),
+                now_ms,
             )
         return True
+
+    def admitted(self, box: str) -> Admitted | None:
+        with self._read() as database:
+            row = database.execute("SELECT site, key, token, revoked_ms FROM box WHERE name=?", [box]).fetchone()
+        if row is None:
+            return None
+        return Admitted(box=box, site=row[0], key=bytes(row[1]), token=row[2], revoked_ms=row[3])
+
+    def readmit(self, box: Admitted, now_ms: int) -> None:
+        with self._write() as database:
+            _put_box(database, box, now_ms)
+
+    def revoke(self, box: str, now_ms: int) -> None:
+        with self._write() as database:
+            database.execute("UPDATE box SET revoked_ms=coalesce(revoked_ms, ?) WHERE name=?", [now_ms, box])
 
     def box_key(self, box: str) -> bytes | None:
         with self._read() as database:
@@ -215,7 +259,9 @@ class SqliteStorage:
 
     def boxes(self) -> list[KnownBox]:
         with self._read() as database:
-            boxes = database.execute("SELECT name, site, last_contact_ms FROM box ORDER BY site, name").fetchall()
+            boxes = database.execute(
+                "SELECT name, site, last_contact_ms, revoked_ms FROM box ORDER BY site, name"
+            ).fetchall()
             counted = database.execute("SELECT box, stream, count(*) FROM record GROUP BY box, stream").fetchall()
         numbers = {(box, stream): number for box, stream, number in counted}
         return [
@@ -224,8 +270,9 @@ class SqliteStorage:
                 site=site,
                 last_contact_ms=contact_ms,
                 records={stream: numbers.get((name, stream), 0) for stream in STREAMS},
+                revoked_ms=revoked_ms,
             )
-            for name, site, contact_ms in boxes
+            for name, site, contact_ms, revoked_ms in boxes
         ]
 
     @contextmanager
@@ -237,6 +284,21 @@ class SqliteStorage:
     def _write(self) -> Iterator[Database]:
         with self._lock, _in_words(self._path), transaction(self._database):
             yield self._database
+
+
+def _put_box(database: Database, box: Admitted, now_ms: int) -> None:
+    database.execute(
+        """INSERT INTO box VALUES (:box, :site, :key, :token, :now, :revoked) ON CONFLICT(name)
+           DO UPDATE SET site=:site, token=:token, last_contact_ms=:now, revoked_ms=:revoked""",
+        {
+            "box": box.box,
+            "site": box.site,
+            "key": box.key,
+            "token": box.token,
+            "now": now_ms,
+            "revoked": box.revoked_ms,
+        },
+    )
 
 
 def _check_fit(database: Database, batch: Batch) -> None:
