@@ -60,7 +60,11 @@ class Usage:
     first_token_s: float
     total_s: float
     finish: str
-    """``stop`` (the model ended), ``length`` (the limit) or ``cancelled``."""
+    """``stop`` (the model ended), ``length`` (the limit), ``deadline`` or ``cancelled``."""
+    cached_tokens: int = 0
+    """Tokens of the prompt that need not be read again, because a prompt before began the same."""
+    thinking_tokens: int = 0
+    """Generated tokens that the model spent on thinking."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from appliance import prompt
 from appliance.config import Config
-from appliance.engine.protocol import Engine, GenerationRequest
+from appliance.engine.protocol import Engine, GenerationRequest, Piece
 from appliance.errors import FieldpostError, LanguageError, LogError
 from appliance.exchange import Exchange, Passage, Question, Step, Translation, Usage
 from appliance.language.numbers import FLAG as NUMBERS_DIFFER
@@ -71,7 +71,7 @@ class Finished:
 Event = Understood | Found | Said | Finished
 
 
-_ABSTAIN: tuple[str | Usage, ...] = (
+_ABSTAIN: tuple[Piece, ...] = (
     prompt.ABSTENTION,
     Usage(prompt_tokens=0, generated_tokens=0, first_token_s=0.0, total_s=0.0, finish="stop"),
 )
@@ -137,7 +137,7 @@ class Pipeline:
         for piece in self.engine.generate(request) if passages or not self.documents else _ABSTAIN:
             if isinstance(piece, Usage):
                 usage = piece
-            else:
+            elif isinstance(piece, str):  # what a reasoning model thinks is not shown
                 yield draft.add(piece)
         assert usage is not None, "an engine ends with its usage"  # noqa: S101
         answer, written = draft.end()

@@ -5,7 +5,6 @@ are kept; the one in flight begins again if nothing of it was streamed yet, once
 ``worker``.
 """
 
-import math
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,9 +14,10 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Self
 
-from appliance.child import Child, WireError, error_from_message
-from appliance.engine.protocol import GenerationRequest, Message
-from appliance.errors import AdapterError, EngineError, PromptTooLong
+from appliance.child import Child, WireError
+from appliance.engine import orders
+from appliance.engine.protocol import GenerationRequest, Message, Piece
+from appliance.errors import EngineError
 from appliance.exchange import Usage
 
 MAX_DEATHS = 3
@@ -158,18 +158,13 @@ class WorkerEngine:
         with self._changed:
             return self._child.pid if self._child is not None else None
 
-    def generate(self, request: GenerationRequest) -> Iterator[str | Usage]:
+    def generate(self, request: GenerationRequest) -> Iterator[Piece]:
         """See ``Engine.generate``."""
-        _check(request, self._adapters)
-        message = {
-            "do": "generate",
-            "messages": _plain(request.messages),
-            "adapter": request.adapter,
-            "max_tokens": request.max_tokens,
-            "temperature": request.temperature,
-            "seed": request.seed,
-            "stop": list(request.stop),
-        }
+        orders.check(request, self._adapters)
+        for name in ("response_schema", "thinking_tokens", "logprobs", "deadline_s"):
+            if getattr(request, name) is not None:
+                raise EngineError(f"{name} was asked for, which the local engine does not offer yet.")
+        message = {"do": "generate", **orders.request_to_message(request)}
         waiting = self._submit(message, request.id)
         try:
             while True:
@@ -193,9 +188,20 @@ class WorkerEngine:
                 if self._up:
                     self._send({"do": "cancel", "key": waiting.key})
 
+    def position(self, request_id: str) -> int | None:
+        """See ``Engine.position``."""
+        with self._changed:
+            line = [waiting for waiting in self._waiting.values() if waiting.id is not None]
+            ahead = sum(not waiting.begun for waiting in line)
+            for waiting in reversed(line):
+                if waiting.id == request_id:
+                    return 0 if waiting.begun else ahead
+                ahead -= not waiting.begun
+        return None
+
     def count(self, messages: Sequence[Message]) -> int:
         """See ``Engine.count``. Answered between two tokens of whatever is being generated."""
-        waiting = self._submit({"do": "count", "messages": _plain(messages)})
+        waiting = self._submit({"do": "count", "messages": orders.messages_to_message(messages)})
         try:
             answer = waiting.answers.get()
         finally:
@@ -269,7 +275,7 @@ class WorkerEngine:
             child.wire.send(self._order)
             while (message := child.wire.receive()) is not None:
                 if message.get("say") == "refused":
-                    return _engine_error(message.get("error"))
+                    return orders.engine_error(message.get("error"))
                 with self._changed:
                     self._hear(message)
         except (WireError, KeyError, TypeError, ValueError):
@@ -301,11 +307,11 @@ class WorkerEngine:
                 waiting.so_far = _so_far(waiting, message)
                 waiting.answers.put(str(message["text"]))
             case "done":
-                self._finish(waiting, _usage(message["usage"]))
+                self._finish(waiting, orders.usage_from_message(message["usage"]))
             case "counted":
                 self._finish(waiting, int(message["tokens"]))
             case "error":
-                self._finish(waiting, _engine_error(message["error"]))
+                self._finish(waiting, orders.engine_error(message["error"]))
 
     def _finish(self, waiting: _Waiting, answer: int | Usage | EngineError) -> None:
         del self._waiting[waiting.key]
@@ -349,25 +355,6 @@ class WorkerEngine:
         self._waiting.clear()
 
 
-def _check(request: GenerationRequest, adapters: Mapping[str, Path]) -> None:
-    if request.adapter is not None and request.adapter not in adapters:
-        raise AdapterError(
-            f"There is no adapter {request.adapter!r}.",
-            needed=f"Known are: {', '.join(sorted(adapters)) or 'none'}.",
-            todo="Choose one of them, or none.",
-        )
-    if request.max_tokens < 1:
-        raise EngineError(f"An answer of {request.max_tokens} tokens was asked for.", needed="At least 1 is needed.")
-    if not (math.isfinite(request.temperature) and request.temperature >= 0):
-        raise EngineError(f"The temperature is {request.temperature}.", needed="A number from 0 is needed.")
-    if request.seed is not None and request.seed < 0:
-        raise EngineError(f"The seed is {request.seed}.", needed="A whole number from 0 is needed.")
-
-
-def _plain(messages: Sequence[Message]) -> list[dict[str, str]]:
-    return [{"role": message.role, "content": message.content} for message in messages]
-
-
 def _so_far(waiting: _Waiting, told: Mapping[str, Any]) -> Usage:
     return Usage(
         prompt_tokens=int(told["prompt_tokens"]),
@@ -376,22 +363,6 @@ def _so_far(waiting: _Waiting, told: Mapping[str, Any]) -> Usage:
         total_s=0.0,
         finish="cancelled",
     )
-
-
-def _usage(raw: Mapping[str, Any]) -> Usage:
-    return Usage(
-        prompt_tokens=int(raw["prompt_tokens"]),
-        generated_tokens=int(raw["generated_tokens"]),
-        first_token_s=float(raw["first_token_s"]),
-        total_s=float(raw["total_s"]),
-        finish=str(raw["finish"]),
-    )
-
-
-def _engine_error(raw: object) -> EngineError:
-    error = error_from_message(raw, EngineError, AdapterError, PromptTooLong)
-    assert isinstance(error, EngineError)  # noqa: S101  (all three are)
-    return error
 
 
 def _closed() -> EngineError:

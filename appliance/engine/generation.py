@@ -72,6 +72,7 @@ class Generation:
         if self._is_end(token):
             self.finish = "stop"
             return self._pieces.finish()
+        self._sampler.accept(token)
         self.generated_tokens += 1
         text = self._pieces.push(self._piece(token))
         if self._pieces.stopped:

@@ -119,12 +119,16 @@ class Model:
         tokens = range(self.vocabulary_size)
         return [self._text(t) for t in tokens if c.llama_vocab_get_attr(self._vocabulary, t) & special]
 
-    def tokenize(self, text: str) -> list[int]:
-        """Tokens of a rendered prompt, in which control tokens are read as such; begins with bos where one is due."""
+    def tokenize(self, text: str, *, special: bool = True) -> list[int]:
+        """Tokens of a prompt; begins with bos where one is due.
+
+        Args:
+            special: read the texts of control tokens as such, as a rendered template needs it.
+        """
         data = text.encode("utf-8", "replace")
         room = len(data) + 8
         buffer = (c.llama_token * room)()
-        count = c.llama_tokenize(self._vocabulary, data, len(data), buffer, room, False, True)
+        count = c.llama_tokenize(self._vocabulary, data, len(data), buffer, room, False, special)
         if count < 0:
             raise EngineError("The model's tokenizer cannot read the prompt.", todo="Ask in other words.")
         tokens = list(buffer[:count])

@@ -7,7 +7,7 @@ sandbox, in the worker, against the clock. Turning the text into tokens is left 
 import json
 import re
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -53,29 +53,53 @@ class ChatTemplate:
         except (TemplateError, RecursionError) as error:
             raise _unusable(error) from error
 
-    def render(self, messages: Sequence[Message]) -> str:
+    def render(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()) -> str:
         """The prompt, up to where the answer begins.
+
+        Args:
+            tools: functions that the model may call. A template that knows none leaves them out.
 
         Raises:
             EngineError: the template fails on this conversation.
         """
-        turns = [{"role": message.role, "content": self._disarm(message.content)} for message in messages]
+        turns = [self._turn(message) for message in messages]
+        offered = [self._harmless(tool) for tool in tools]
         if self._template is None:
             return "\n\n".join(turn["content"] for turn in turns)
         try:
-            return self._run(turns)
+            return self._run(turns, offered)
         except EngineError:
             # Some models know no system turn and say so. What it says then leads the first question.
             merged = _without_system(turns)
             if merged == turns:
                 raise
-            return self._run(merged)
+            return self._run(merged, offered)
 
-    def _run(self, turns: list[dict[str, str]]) -> str:
+    def _turn(self, message: Message) -> dict[str, Any]:
+        turn: dict[str, Any] = {"role": message.role, "content": self._disarm(message.content)}
+        if message.tool_calls:
+            turn["tool_calls"] = [self._harmless(call) for call in message.tool_calls]
+        if message.tool_call_id:
+            turn["tool_call_id"] = self._disarm(message.tool_call_id)
+        return turn
+
+    def _harmless(self, value: Any) -> Any:
+        """The same JSON, with control tokens in its texts and names broken up."""
+        match value:
+            case str():
+                return self._disarm(value)
+            case Mapping():
+                return {self._disarm(str(name)): self._harmless(one) for name, one in value.items()}
+            case list() | tuple():
+                return [self._harmless(one) for one in value]
+        return value
+
+    def _run(self, turns: list[dict[str, Any]], tools: list[Any]) -> str:
         assert self._template is not None  # noqa: S101  (render has looked)
         try:
             with _within(PATIENCE_S):
-                return self._template.render(messages=turns, add_generation_prompt=True, **self._marks)
+                more = {"tools": tools} if tools else {}  # some templates ask whether there is such a name at all
+                return self._template.render(messages=turns, add_generation_prompt=True, **more, **self._marks)
         except Exception as error:  # whatever a foreign program raises
             raise _unusable(error) from error
 
@@ -98,7 +122,7 @@ def disarmer(control: Sequence[str]) -> Callable[[str], str]:
     return disarm
 
 
-def _without_system(turns: list[dict[str, str]]) -> list[dict[str, str]]:
+def _without_system(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
     system = [turn["content"] for turn in turns if turn["role"] == "system"]
     rest = [turn for turn in turns if turn["role"] != "system"]
     if not system or not rest:

@@ -3,7 +3,7 @@
 Run as ``python -m appliance.engine.worker`` by ``client``; the lines between them are:
 
     to the worker    {"do":"load", model, adapters, context, threads}   first, once
-                     {"do":"generate", key, messages, adapter, max_tokens, temperature, seed, stop}
+                     {"do":"generate", key, ...}     a request, as ``orders.request_to_message`` writes it
                      {"do":"cancel", key}
                      {"do":"count", key, messages}
     from the worker  {"say":"ready", context, trained, description, vocabulary}  or  {"say":"refused", error}
@@ -26,8 +26,9 @@ from typing import Any
 from appliance.child import Wire, attach, error_to_message, inbox
 from appliance.engine.generation import Generation
 from appliance.engine.llama import Context, Model
+from appliance.engine.orders import messages_from_message, request_from_message
 from appliance.engine.pieces import Pieces
-from appliance.engine.protocol import Message
+from appliance.engine.protocol import GenerationRequest
 from appliance.engine.sampling import Sampler, Sampling
 from appliance.engine.template import ChatTemplate
 from appliance.errors import EngineError
@@ -104,7 +105,7 @@ class Worker:
     def _count(self, message: Mapping[str, Any]) -> None:
         key = message["key"]
         try:
-            tokens = len(self._tokens(message))
+            tokens = len(self._model.tokenize(self._template.render(messages_from_message(message["messages"]))))
         except EngineError as error:
             self._wire.send({"say": "error", "key": key, "error": error_to_message(error)})
         else:
@@ -115,7 +116,7 @@ class Worker:
         self._wire.send({"say": "begin", "key": key})
         started = time.perf_counter()
         try:
-            generation = self._begin(order)
+            generation = self._begin(request_from_message(order))
             first = None
             for text in self._steps(generation):
                 first = first or time.perf_counter()
@@ -139,18 +140,18 @@ class Worker:
             self._wire.send({"say": "done", "key": key, "usage": usage})
         self._current = None
 
-    def _begin(self, order: Mapping[str, Any]) -> Generation:
+    def _begin(self, request: GenerationRequest) -> Generation:
+        prompt = self._prompt(request)
         generation = Generation(
-            self._tokens(order),
+            prompt,
             context=self._size,
-            max_tokens=order["max_tokens"],
-            sampler=Sampler(Sampling(temperature=order["temperature"], seed=order["seed"])),
-            pieces=Pieces(order["stop"]),
+            max_tokens=request.max_tokens,
+            sampler=Sampler(Sampling.of(request), prompt),
+            pieces=Pieces(request.stop),
             is_end=self._model.is_end,
             piece=self._model.piece,
         )
-        adapter = order["adapter"]
-        self._context.begin(None if adapter is None else self._adapters[adapter])
+        self._context.begin(None if request.adapter is None else self._adapters[request.adapter])
         return generation
 
     def _steps(self, generation: Generation) -> Iterator[str]:
@@ -164,9 +165,10 @@ class Worker:
             if generation.decoded(len(tokens)):
                 yield generation.take(self._context.scores())
 
-    def _tokens(self, order: Mapping[str, Any]) -> list[int]:
-        messages = [Message(role=m["role"], content=m["content"]) for m in order["messages"]]
-        return self._model.tokenize(self._template.render(messages))
+    def _prompt(self, request: GenerationRequest) -> list[int]:
+        if request.prompt is not None:
+            return self._model.tokenize(request.prompt, special=False)
+        return self._model.tokenize(self._template.render(request.messages, request.tools))
 
 
 def main() -> None:

@@ -23,6 +23,18 @@ def test_a_template_renders_up_to_where_the_answer_begins() -> None:
     )
 
 
+def test_tools_and_calls_reach_the_template_and_cannot_end_a_turn() -> None:
+    source = (
+        "{% for t in tools %}{{ t.function.name }}|{% endfor %}"
+        "{{ messages[0].tool_calls[0].id }}|{{ messages[0].tool_call_id }}"
+    )
+    template = ChatTemplate(source, control=["<end>"])
+    called = Message(role="assistant", content="", tool_calls=({"id": "a<end>"},), tool_call_id="b<end>")
+    text = template.render([called], tools=[{"function": {"name": "<end>weather", "number": 3}}])
+    assert "<end>" not in text
+    assert text.replace("\u200b", "") == "<end>weather|a<end>|b<end>"
+
+
 def test_a_model_without_template_gets_the_contents() -> None:
     for source in (None, ""):
         assert ChatTemplate(source).render([SYSTEM, USER]) == "Be short.\n\nWhy?"

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from appliance.engine.protocol import GenerationRequest, Message
+from appliance.engine.protocol import GenerationRequest, Message, Piece
 from appliance.errors import LanguageError, LogError
 from appliance.exchange import Passage, Translation, Usage
 
@@ -16,7 +16,7 @@ class ScriptedEngine:
 
     def __init__(
         self,
-        pieces: Sequence[str],
+        pieces: Sequence[Piece],
         *,
         context: int = 512,
         gate: threading.Event | None = None,
@@ -36,7 +36,10 @@ class ScriptedEngine:
     def cancel(self, request_id: str) -> None:
         self.cancelled.append(request_id)
 
-    def generate(self, request: GenerationRequest) -> Iterator[str | Usage]:
+    def position(self, request_id: str) -> int | None:
+        return None
+
+    def generate(self, request: GenerationRequest) -> Iterator[Piece]:
         self.requests.append(request)
         try:
             for piece in self.pieces:
