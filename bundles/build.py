@@ -21,13 +21,11 @@ from bundles.format.verify import verify_bundle
 from bundles.indexer import Indexer, fieldpost_index
 from bundles.licences import check_licences
 from bundles.lock import LockedFile, read_lock
+from bundles.placing import growing_folder, put_in_place, refuse_foreign
 from bundles.recipe import HubSource, Recipe, load_recipe
 from bundles.start_here import INSTALL_SH, start_here
 from bundles.trust import Signer, publish
 from bundles.write import write_components
-
-KNOWN = frozenset({*STICK_FILES, "blobs", "tuf"})
-"""What may lie in a bundle's folder; one that holds anything else is not ours to replace."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,33 +85,14 @@ def assemble(
     if not installer.is_file():
         raise BundleError(f"There is no installer {installer}.", todo="Make it with scripts/build, or name one.")
     out = out.resolve()
-    refuse_foreign(out)
-    growing = out.with_name(out.name + ".tmp")
-    refuse_foreign(growing)
+    growing = growing_folder(out)
     shutil.rmtree(growing, ignore_errors=True)
     targets = write_components(recipe, components, growing)
     targets |= _write_field_files(recipe, growing, installer)
     version = publish(signer, targets, growing / "tuf", bundle=f"{recipe.name} {recipe.version}", date=date)
     verify_bundle(growing, root=(growing / "tuf" / "1.root.json").read_bytes())
-    _replace(out, growing)
+    put_in_place(out, growing)
     return version
-
-
-def refuse_foreign(out: Path) -> None:
-    """A folder of somebody's that happens to have this name is never replaced.
-
-    Raises:
-        BundleError: ``out`` is there and is no bundle.
-    """
-    if not out.exists():
-        return
-    foreign = sorted({path.name for path in out.iterdir()} - KNOWN) if out.is_dir() else [out.name]
-    if foreign:
-        raise BundleError(
-            f"{out} holds {foreign[0]}, so it is no bundle.",
-            needed="A build replaces only bundles.",
-            todo="Choose a new folder.",
-        )
 
 
 def _write_field_files(recipe: Recipe, root: Path, installer: Path) -> dict[str, tuple[int, str]]:
@@ -148,13 +127,3 @@ def _gather(recipe: Recipe, file: LockedFile, cache: Path) -> Path:
             todo=f"Restore it, or run: fieldpost-bundle lock {recipe.path}",
         )
     return path
-
-
-def _replace(out: Path, growing: Path) -> None:
-    """Give the finished folder its name; an older bundle steps aside first and goes only then."""
-    old = out.with_name(out.name + ".old")
-    if out.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        out.rename(old)
-    growing.rename(out)
-    shutil.rmtree(old, ignore_errors=True)

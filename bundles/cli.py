@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from bundles import passphrase
+from bundles import cli_carriers, passphrase
 from bundles.build import build as build_bundle
 from bundles.check import check_bundle
 from bundles.errors import RecipeError, SigningError
@@ -20,6 +20,7 @@ from bundles.inspection import BundleFacts, inspect_bundle
 from bundles.lock import make_lock, write_lock
 from bundles.recipe import load_recipe
 from bundles.stick import write_stick
+from bundles.telling import default_cache, size, table
 from bundles.trust import new_keys, open_signer
 
 DEFAULT_INSTALLER = Path(__file__).parents[1] / "dist" / "installer.pyz"
@@ -120,7 +121,7 @@ def lock(recipe: Path, as_json: bool) -> None:
     if as_json:
         click.echo(path.read_text(encoding="utf-8"), nl=False)
     else:
-        click.echo(f"{path}: {len(files)} files, {_size(sum(file.size for file in files))}")
+        click.echo(f"{path}: {len(files)} files, {size(sum(file.size for file in files))}")
 
 
 @main.command()
@@ -156,7 +157,7 @@ def build(
     load_recipe(recipe)  # a slip in the recipe is told before a passphrase is asked for
     signer = open_signer(keys, passphrase.obtain("Passphrase for hq.key", passphrase_file))
     built = build_bundle(
-        recipe, out=out, signer=signer, installer=installer, cache=cache or _default_cache(), date=signing_date
+        recipe, out=out, signer=signer, installer=installer, cache=cache or default_cache(), date=signing_date
     )
     facts = inspect_bundle(built.folder)
     if as_json:
@@ -183,9 +184,9 @@ def inspect(bundle: Path, as_json: bool) -> None:
     click.echo("Not verified: this is what the bundle says of itself.\n")
     click.echo(f"{_headline(facts)}\nLanguages: {', '.join(facts.languages)}")
     rows = [
-        (f"{c.kind}/{c.name}", c.version, c.licence, _size(c.bytes), str(c.files), c.title) for c in facts.components
+        (f"{c.kind}/{c.name}", c.version, c.licence, size(c.bytes), str(c.files), c.title) for c in facts.components
     ]
-    click.echo("\n" + _table(("component", "version", "licence", "size", "files", "card"), rows) + "\n")
+    click.echo("\n" + table(("component", "version", "licence", "size", "files", "card"), rows) + "\n")
     click.echo(f"Root fingerprint:  {facts.fingerprint}")
 
 
@@ -206,9 +207,9 @@ def verify(bundle: Path, trust: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"verified": True, **asdict(checked)}, indent=2, sort_keys=True))
         return
-    rows = [(c.target, str(c.files), _size(c.bytes), "good") for c in checked.components]
-    click.echo(_table(("signed as", "files", "size", "checked"), rows))
-    click.echo(f"\nVerified: {checked.bundle} {checked.version}, {len(checked.paths)} files, {_size(checked.bytes)}")
+    rows = [(c.target, str(c.files), size(c.bytes), "good") for c in checked.components]
+    click.echo(table(("signed as", "files", "size", "checked"), rows))
+    click.echo(f"\nVerified: {checked.bundle} {checked.version}, {len(checked.paths)} files, {size(checked.bytes)}")
     click.echo(f"Root fingerprint:  {checked.fingerprint}")
 
 
@@ -229,9 +230,9 @@ def stick(bundle: Path, out: Path, as_json: bool) -> None:
         click.echo(json.dumps(asdict(receipt), indent=2, sort_keys=True))
         return
     click.echo(
-        f"{out}: {receipt.bundle} {receipt.version}, {receipt.files} files, {_size(receipt.bytes)}, all read back"
+        f"{out}: {receipt.bundle} {receipt.version}, {receipt.files} files, {size(receipt.bytes)}, all read back"
     )
-    click.echo(f"Copied {receipt.copied_files} files, {_size(receipt.copied_bytes)}; removed {receipt.removed_files}.")
+    click.echo(f"Copied {receipt.copied_files} files, {size(receipt.copied_bytes)}; removed {receipt.removed_files}.")
     click.echo(f"Root fingerprint:  {receipt.fingerprint}")
     click.echo(f"installer.pyz:     sha256 {receipt.installer_sha256}")
 
@@ -247,29 +248,15 @@ def _signing_date(given: str | None) -> datetime:
         raise RecipeError(f"{given or epoch!r} is no date: {error}.", todo="Write it as 2026-11-24.") from error
 
 
-def _default_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fieldpost"
-
-
 def _headline(facts: BundleFacts) -> str:
-    return f"{facts.bundle} {facts.version} ({facts.title}), {_size(facts.total_bytes)}"
+    return f"{facts.bundle} {facts.version} ({facts.title}), {size(facts.total_bytes)}"
 
 
 def _json(facts: BundleFacts, **more: object) -> str:
     return json.dumps({**asdict(facts), **more}, indent=2, sort_keys=True, ensure_ascii=False)
 
 
-def _size(count: int) -> str:
-    if count < 1000:
-        return f"{count} B"
-    power = min(4, (len(str(count)) - 1) // 3)
-    return f"{count / 1000**power:.1f} {' kMGT'[power]}B"
-
-
-def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(len(row[column]) for row in (heads, *rows)) for column in range(len(heads))]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in (heads, *rows))
-    return "\n".join(line.rstrip() for line in lines)
+cli_carriers.register(main)
 
 
 if __name__ == "__main__":

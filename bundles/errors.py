@@ -3,7 +3,8 @@
 BundleError (bundles.format.errors)
 ├── RecipeError       the recipe is not one, or names what is not there
 ├── LockError         the lock is missing, or no longer what the recipe and the files say
-├── FetchError        a file could not be fetched whole from the Hugging Face Hub
+├── FetchError        a file could not be fetched whole
+├── RegistryError     the registry refuses us, or does not hold what it should
 ├── LicenceRefused    this may not be passed on, or nobody has decided that it may
 ├── ScanRefused       the file is not what it claims, or is of a kind that can run code
 ├── IndexFailed       ``fieldpost index`` did not make a document index
@@ -23,7 +24,11 @@ class LockError(BundleError):
 
 
 class FetchError(BundleError):
-    """A file could not be fetched whole from the Hugging Face Hub."""
+    """A file could not be fetched whole."""
+
+
+class RegistryError(BundleError):
+    """The registry refuses us, or does not hold what it should."""
 
 
 class LicenceRefused(BundleError):

@@ -125,7 +125,7 @@ def test_giving_up_keeps_what_came(hub: HubDouble, tmp_path: Path) -> None:
 def test_a_corrupt_body_of_the_right_size_is_refused_and_forgotten(hub: HubDouble, tmp_path: Path) -> None:
     hub.add(REPO, {FILE: DATA})
     hub.corrupt = True
-    with pytest.raises(FetchError, match=f"The lock says {SHA256}"):
+    with pytest.raises(FetchError, match=f"It should be {SHA256}"):
         get(hub, tmp_path)
     assert not (tmp_path / "sha256" / SHA256).exists()
     hub.heal()
@@ -177,7 +177,7 @@ def test_a_hub_that_is_not_there_is_said_plainly(monkeypatch: pytest.MonkeyPatch
 
 def test_a_full_disk_is_told_before_anything_is_fetched(hub: HubDouble, tmp_path: Path) -> None:
     commit = hub.add(REPO, {FILE: DATA})
-    with pytest.raises(FetchError, match="Name another --cache"):
+    with pytest.raises(FetchError, match="name another folder"):
         fetch(REPO, commit, FILE, size=1 << 60, sha256=SHA256, cache=tmp_path)
     assert hub.requests == []
 
@@ -189,5 +189,5 @@ def test_two_builds_do_not_write_one_part(hub: HubDouble, tmp_path: Path) -> Non
     part(tmp_path).parent.mkdir(parents=True)
     with part(tmp_path).open("wb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
-        with pytest.raises(FetchError, match="Another build"):
+        with pytest.raises(FetchError, match="Another process"):
             get(hub, tmp_path)
