@@ -74,7 +74,7 @@ def open_box(home: Home) -> Iterator[Box]:
         translator = opened.enter_context(Translator(_packs(release)))
         engine = opened.enter_context(
             WorkerEngine(
-                release.model.only(".gguf"),
+                release.model.weights,
                 adapters={name: component.only(".gguf") for name, component in release.adapters.items()},
                 context=config.engine.context,
                 threads=config.engine.threads,
@@ -99,7 +99,6 @@ def _packs(release: Release) -> dict[tuple[str, str], Path]:
     """Where each unpacked Argos package lies, by (source, target): ``argos/en_sw/`` in its langpack."""
     packs = {}
     for component in release.of("langpack"):
-        for pair in component.annotations["org.fieldpost.pairs"].split(","):
-            source, target = pair.split(">")
+        for source, target in component.pairs:
             packs[source, target] = component.folder / "argos" / f"{source}_{target}"
     return packs

@@ -152,6 +152,28 @@ def status(home: Path, as_json: bool) -> None:
 
 
 @main.command()
+@home_option
+@click.argument("name", required=False)
+def cards(home: Path, name: str | None) -> None:
+    """Show what the makers of the installed parts say of them; of all, or of the one called NAME.
+
+    \b
+    fieldpost cards --home /srv/fieldpost
+    fieldpost cards steps --home /srv/fieldpost
+    """
+    from appliance.errors import ReleaseError
+    from appliance.release import load_release
+
+    components = load_release(Home(root=home)).components
+    shown = [c for c in components if name in (None, c.name)]
+    if not shown:
+        raise ReleaseError(f"Nothing here is called {name}.", needed=", ".join(c.name for c in components) + ".")
+    for component in shown:
+        click.echo(f"== {component.kind} {component.name} {component.version}, {component.licence}, "
+                   f"by {component.publisher}\n\n{component.card or '(no card)'}\n")  # fmt: skip
+
+
+@main.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--docpack", required=True, help="Name of the docpack; part of every passage's id.")
 @click.option("--language", required=True, help="Language of the documents, such as en.")

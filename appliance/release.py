@@ -14,11 +14,12 @@ from appliance.config import Home
 from appliance.errors import ReleaseError
 
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+_FIRST_PIECE = re.compile(r"-00001-of-\d{5}\.gguf$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Component:
-    """One model, adapter, langpack, docpack or evalset of the release."""
+    """One model, adapter, langpack, docpack, evalset, dataset or runtime of the release."""
 
     kind: str
     name: str
@@ -42,6 +43,33 @@ class Component:
         if len(found) != 1:
             raise ReleaseError(f"{self.kind} {self.name} holds {len(found)} files ending in {suffix}.", needed="One.")
         return self.folder / found[0]
+
+    @property
+    def weights(self) -> Path:
+        """The weights as llama.cpp is given them: of a model in pieces the first, which names the others.
+
+        Raises:
+            ReleaseError: there are none, or several that are no pieces of one model.
+        """
+        first = [name for name in self.files if _FIRST_PIECE.search(name)]
+        return self.folder / first[0] if len(first) == 1 else self.only(".gguf")
+
+    @property
+    def card(self) -> str:
+        """What its maker says of it, in Markdown; empty where there is none."""
+        path = self.folder / "README.md"
+        return path.read_text(encoding="utf-8", errors="replace") if "README.md" in self.files else ""
+
+    @property
+    def strings(self) -> tuple[str, ...]:
+        """Of a langpack, its files of words for the page: ``strings/so.json``."""
+        return tuple(sorted(name for name in self.files if name.startswith("strings/") and name.endswith(".json")))
+
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """Of a langpack, the languages that it translates from and to; a glossary alone has none."""
+        told = self.annotations.get("org.fieldpost.pairs", "")
+        return tuple((pair.partition(">")[0], pair.partition(">")[2]) for pair in told.split(",") if pair)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,11 +161,8 @@ def _check(release: Release) -> None:
     if len(set(named)) != len(named):
         raise ValueError("two components of one kind have the same name")
     languages = [c.annotations.get("org.fieldpost.language", "") for c in release.of("docpack")]
-    pairs = [pair for c in release.of("langpack") for pair in c.annotations.get("org.fieldpost.pairs", "").split(",")]
-    tags = [*release.languages, *languages, *(tag for pair in pairs for tag in pair.split(">"))]
+    tags = [*release.languages, *languages, *(tag for c in release.of("langpack") for pair in c.pairs for tag in pair)]
     if not release.languages or not all(_LANGUAGE.fullmatch(tag) for tag in tags):
         raise ValueError(f"a language is missing or no tag such as sw: {tags}")
     if len(set(languages)) > 1:
         raise ValueError(f"documents in several languages: {', '.join(languages)}; one is asked at a time")
-    if not all(pair.count(">") == 1 for pair in pairs):
-        raise ValueError(f"language pairs {pairs}, such as en>sw are needed")

@@ -22,7 +22,8 @@ from bundles.indexer import Indexer, fieldpost_index
 from bundles.licences import check_licences
 from bundles.lock import LockedFile, read_lock
 from bundles.placing import growing_folder, put_in_place, refuse_foreign
-from bundles.recipe import HubSource, Recipe, load_recipe
+from bundles.recipe import Recipe, load_recipe
+from bundles.recipe_table import HubSource
 from bundles.start_here import INSTALL_SH, start_here
 from bundles.trust import Signer, publish
 from bundles.write import write_components

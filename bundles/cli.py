@@ -169,12 +169,14 @@ def build(
 
 @main.command()
 @click.argument("bundle", type=_FOLDER)
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
-def inspect(bundle: Path, as_json: bool) -> None:
+@click.option("--cards", is_flag=True, help="Also print what the makers say of each part.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON, cards and all.")
+def inspect(bundle: Path, cards: bool, as_json: bool) -> None:
     """Tell what BUNDLE says it holds. Nothing is verified.
 
     \b
     fieldpost-bundle inspect build/demo
+    fieldpost-bundle inspect /media/stick --cards
     fieldpost-bundle inspect /media/stick --json
     """
     facts = inspect_bundle(bundle)
@@ -183,11 +185,17 @@ def inspect(bundle: Path, as_json: bool) -> None:
         return
     click.echo("Not verified: this is what the bundle says of itself.\n")
     click.echo(f"{_headline(facts)}\nLanguages: {', '.join(facts.languages)}")
+    if facts.ram_mb is not None:
+        click.echo(f"Memory:    {facts.ram_mb:,} MB")
+    if facts.why:
+        click.echo(f"\n{facts.why}")
     rows = [
         (f"{c.kind}/{c.name}", c.version, c.licence, size(c.bytes), str(c.files), c.title) for c in facts.components
     ]
     click.echo("\n" + table(("component", "version", "licence", "size", "files", "card"), rows) + "\n")
     click.echo(f"Root fingerprint:  {facts.fingerprint}")
+    for c in facts.components if cards else ():
+        click.echo(f"\n== {c.kind}/{c.name}, by {c.publisher}\n\n{c.card.strip() or '(no card)'}")
 
 
 @main.command()

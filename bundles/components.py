@@ -13,7 +13,9 @@ from bundles.errors import LockError, ScanRefused
 from bundles.indexer import Indexer
 from bundles.lock import LockedFile, measure
 from bundles.recipe import Component, Recipe
-from bundles.scan import GgufFacts, scan_text, scan_weights
+from bundles.runtime_archive import check_runtime
+from bundles.scan import GgufFacts, scan_split, scan_text, scan_weights
+from bundles.word_lists import check_glossary, check_strings
 
 MAX_TITLE = 120
 
@@ -97,12 +99,18 @@ class _Job:
 
 
 def _model(job: _Job) -> PreparedComponent:
-    return _describe(job.component, job.files, facts=scan_weights(job.of("weights")[0].here, adapter=False))
+    weights = job.of("weights")
+    facts = scan_split([file.here for file in weights])
+    task = job.component.task
+    annotations = {"org.fieldpost.task": task} if task is not None and task != "answer" else {}
+    return _describe(job.component, job.files, annotations, facts=facts)
 
 
 def _adapter(job: _Job) -> PreparedComponent:
-    facts = scan_weights(job.of("weights")[0].here, adapter=True)
     base = job.models[f"model/{job.component.base}"]
+    peft = job.of("peft")
+    made = [_convert(job, base)] if peft else []
+    facts = scan_weights(made[0].here if made else job.of("weights")[0].here, adapter=True)
     if base.facts is None or facts.architecture != base.facts.architecture:
         raise ScanRefused(
             f"{job.component.label} is for the architecture {facts.architecture}.",
@@ -110,7 +118,24 @@ def _adapter(job: _Job) -> PreparedComponent:
             todo="Name the model that it was trained on.",
         )
     weights = next(layer for layer in base.layers if layer.weights)
-    return _describe(job.component, job.files, {"org.fieldpost.base": f"sha256:{weights.sha256}"}, facts=facts)
+    others = [file for file in job.files if file not in peft]
+    base_digest = {"org.fieldpost.base": f"sha256:{weights.sha256}"}
+    return _describe(job.component, others, base_digest, more=made, facts=facts)
+
+
+def _convert(job: _Job, base: PreparedComponent) -> Layer:
+    """A PEFT adapter as the GGUF LoRA that travels."""
+    # NumPy and gguf take a third of a second to load, and most recipes need neither.
+    from bundles.lora_convert import convert_lora
+
+    files = job.of("peft")
+    for file in files:
+        refuse_changed(file.locked, measure(file.here, file.locked.path)[1])
+    component = job.component
+    weights = next(layer for layer in base.layers if layer.weights)
+    out = job.folder / f"{component.name}.gguf"
+    convert_lora(files[0].here.parent, weights.here, out, name=component.name, licence=component.licence)
+    return Layer(path=out.name, here=out, weights=True)
 
 
 def _langpack(job: _Job) -> PreparedComponent:
@@ -123,8 +148,12 @@ def _langpack(job: _Job) -> PreparedComponent:
         package = explode(file.here, job.folder)
         pairs.append(package.pair)
         layers += [Layer(path=path, here=here) for path, here in package.files]
+    for file in job.of("glossary"):
+        check_glossary(scan_text(file.here), file.here.name)
+    for file in job.of("strings"):
+        check_strings(scan_text(file.here), file.here.name)
     others = [file for file in job.files if file.locked.role != "argos"]
-    return _describe(job.component, others, {"org.fieldpost.pairs": ",".join(pairs)}, more=layers)
+    return _describe(job.component, others, {"org.fieldpost.pairs": ",".join(pairs)} if pairs else {}, more=layers)
 
 
 def _docpack(job: _Job) -> PreparedComponent:
@@ -142,7 +171,26 @@ def _evalset(job: _Job) -> PreparedComponent:
     return _describe(job.component, job.files)
 
 
-_PREPARE = {"model": _model, "adapter": _adapter, "langpack": _langpack, "docpack": _docpack, "evalset": _evalset}
+def _dataset(job: _Job) -> PreparedComponent:
+    for file in job.of("data"):
+        scan_text(file.here)
+    return _describe(job.component, job.files, {"org.fieldpost.language": job.component.language or ""})
+
+
+def _runtime(job: _Job) -> PreparedComponent:
+    check_runtime(job.of("runtime")[0].here)
+    return _describe(job.component, job.files, {"org.fieldpost.platform": job.component.platform or ""})
+
+
+_PREPARE = {
+    "model": _model,
+    "adapter": _adapter,
+    "langpack": _langpack,
+    "docpack": _docpack,
+    "evalset": _evalset,
+    "dataset": _dataset,
+    "runtime": _runtime,
+}
 
 
 def refuse_changed(locked: LockedFile, sha256: str) -> None:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bundles.format.digest import root_fingerprint
-from bundles.format.errors import BundleError
+from bundles.format.errors import BundleError, MissingFile
 from bundles.format.layout import read_blob
-from bundles.format.manifest import IndexEntry, parse_index, parse_manifest
+from bundles.format.manifest import Descriptor, IndexEntry, parse_index, parse_manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,8 @@ class ComponentFacts:
     bytes: int
     annotations: Mapping[str, str]
     """``org.fieldpost.base``, ``.pairs`` or ``.language``, as its kind has them."""
+    card: str = ""
+    """What its maker says of it; its front matter is the Hugging Face Hub's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +42,16 @@ class BundleFacts:
     fingerprint: str
     metadata_version: int
     expires: str
+    ram_mb: int | None
+    """Memory that its makers say a box needs."""
+    why: str
     total_bytes: int
     """Of everything in the folder, as it would take on a stick."""
     components: tuple[ComponentFacts, ...]
 
 
-_TOLD = ("org.fieldpost.base", "org.fieldpost.language", "org.fieldpost.pairs")
+_TOLD = tuple(f"org.fieldpost.{key}" for key in ("base", "language", "pairs", "platform", "task"))
+CARD = "README.md"
 
 
 def inspect_bundle(folder: Path) -> BundleFacts:
@@ -66,6 +72,8 @@ def inspect_bundle(folder: Path) -> BundleFacts:
             fingerprint=root_fingerprint((folder / "tuf" / "1.root.json").read_bytes()),
             metadata_version=timestamp["version"],
             expires=timestamp["expires"],
+            ram_mb=index.ram_mb,
+            why=index.why,
             total_bytes=sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
             components=tuple(_component(folder, entry) for entry in index.entries),
         )
@@ -77,9 +85,18 @@ def inspect_bundle(folder: Path) -> BundleFacts:
         raise BundleError(f"{folder} has no readable tuf/timestamp.json: {error!r}.", todo="Build it again.") from error
 
 
+def _card(folder: Path, blob: Descriptor) -> str:
+    """Empty where a partial bundle leaves it out."""
+    try:
+        return read_blob(folder, blob).decode("utf-8", "replace")
+    except MissingFile:
+        return ""
+
+
 def _component(folder: Path, entry: IndexEntry) -> ComponentFacts:
     manifest = parse_manifest(read_blob(folder, entry.blob))
     notes = manifest.annotations
+    card = next((layer.blob for layer in manifest.layers if layer.path == CARD), None)
     return ComponentFacts(
         kind=manifest.kind,
         name=manifest.name,
@@ -90,4 +107,5 @@ def _component(folder: Path, entry: IndexEntry) -> ComponentFacts:
         files=len(manifest.layers),
         bytes=sum(layer.blob.size for layer in manifest.layers),
         annotations={key: notes[key] for key in _TOLD if key in notes},
+        card=_card(folder, card) if card is not None else "",
     )

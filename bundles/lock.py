@@ -18,7 +18,8 @@ from bundles.format.digest import digest_of_file
 from bundles.format.durable import replace_file
 from bundles.format.manifest import safe_path
 from bundles.progress import byte_bar
-from bundles.recipe import SHA256, Component, FileSource, HubSource, Part, Recipe, Source
+from bundles.recipe import Component, Part, Recipe
+from bundles.recipe_table import SHA256, FileSource, HubSource, Source
 
 FORMAT = 1
 
@@ -158,7 +159,7 @@ def _expand(recipe: Recipe, component: Component, source: Source) -> list[Source
 
 
 def _path_in_component(role: str, name: str) -> str:
-    fixed = {"card": "README.md", "glossary": "glossary.csv"}
+    fixed = {"card": "README.md", "glossary": "glossary.csv", "strings": f"strings/{name}"}
     return fixed.get(role, name)
 
 

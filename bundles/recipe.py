@@ -1,60 +1,34 @@
 """The recipe: which files, under which names and licences, make a bundle. Parsed strictly; opens no file but itself.
 
-Resolving file patterns to files is ``bundles.lock``'s, fetching is ``bundles.fetch``'s.
+How a table's keys are read is ``bundles.recipe_table``'s, resolving file patterns to files ``bundles.lock``'s, fetching
+``bundles.fetch``'s.
 """
 
 import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
 from bundles.errors import RecipeError
 from bundles.format.kinds import KINDS
+from bundles.recipe_table import FileSource, Source, Table
 
 FORMAT = 1
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 VERSION = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z._-]{0,62}[0-9A-Za-z])?")
 LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
-SHA256 = re.compile(r"[0-9a-f]{64}")
-REVISION = re.compile(r"[0-9a-f]{40}")
-HUB_REPO = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*/[A-Za-z0-9_][A-Za-z0-9._-]*")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileSource:
-    """A file, or with wildcards a set of files, relative to the recipe's folder."""
-
-    file: str
-    sha256: str | None = None
-
-    @property
-    def name(self) -> str:
-        return Path(self.file).name
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HubSource:
-    """A file of a Hugging Face Hub model repository."""
-
-    repo: str
-    file: str
-    revision: str | None = None
-    """Commit, 40 hex digits. Without it ``lock`` records today's."""
-    sha256: str | None = None
-
-    @property
-    def name(self) -> str:
-        return PurePosixPath(self.file).name
-
-
-Source = FileSource | HubSource
+PLATFORM = re.compile(r"[a-z]+-[a-z0-9_]+-cp3[0-9]{1,2}")
+_FIRST_OF_SPLIT = re.compile(r"(.+)-00001-of-(\d{5})\.gguf")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One source and what it is for: ``weights``, ``card``, ``argos``, ``glossary``, ``documents`` or ``questions``."""
+    """One source and what it is for.
+
+    The roles are ``weights``, ``peft``, ``card``, ``argos``, ``glossary``, ``strings``, ``documents``, ``questions``,
+    ``data`` and ``runtime``.
+    """
 
     role: str
     source: Source
@@ -62,7 +36,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Component:
-    """One table of the recipe: a model, adapter, langpack, docpack or evalset."""
+    """One table of the recipe."""
 
     kind: str
     name: str
@@ -74,7 +48,11 @@ class Component:
     base: str | None = None
     """For an adapter, the name of the model in this recipe that it belongs to."""
     language: str | None = None
-    """For a docpack, the language of its documents."""
+    """For a docpack or dataset, the language of its texts."""
+    task: str | None = None
+    """For a model, ``answer`` or ``embed``."""
+    platform: str | None = None
+    """For a runtime, where it runs: ``linux-x86_64-cp311``."""
 
     @property
     def label(self) -> str:
@@ -95,6 +73,12 @@ class Recipe:
     components: tuple[Component, ...]
     accepted_licences: frozenset[str]
     """SPDX keys of ``ask`` licences that someone at the NGO has read and accepted for this bundle."""
+    packages: tuple[str, ...] = ()
+    """Folders of contributors' signed packages, relative to the recipe."""
+    ram_mb: int | None = None
+    """Memory that a box needs for this bundle."""
+    why: str | None = None
+    """For whom it is and why these parts, in a sentence or two."""
 
     @property
     def folder(self) -> Path:
@@ -119,18 +103,18 @@ def load_recipe(path: Path) -> Recipe:
         raise RecipeError(f"{path} is not readable as TOML: {error}.", todo="Mend that line.") from error
     if "bundle" not in raw:
         raise RecipeError(f"{path} has no [bundle] table.", needed="It names the bundle and its publisher.")
-    top = _Table(raw, str(path))
-    top.refuse_unknown({"format", "bundle", *KINDS})
+    top = Table(raw, str(path))
+    top.refuse_unknown({"format", "bundle", "package", *KINDS})
     if raw.get("format", FORMAT) != FORMAT:
         raise RecipeError(f"{path} has format {raw['format']!r}.", needed=f"This bundler reads format {FORMAT}.")
-    head = _Table(raw["bundle"], f"{path} [bundle]")
-    head.refuse_unknown({"name", "version", "publisher", "title", "languages", "accepted_licences"})
+    head = Table(raw["bundle"], f"{path} [bundle]")
+    head.refuse_unknown({"name", "version", "publisher", "title", "languages", "accepted_licences", "ram_mb", "why"})
     publisher = head.text("publisher", NAME)
     languages = head.texts("languages", LANGUAGE)
     if not languages:
         raise RecipeError(f"{path} [bundle] languages is empty.", needed="At least one language is needed.")
     components = tuple(
-        _component(kind, _Table(table, f"{path} [[{kind}]] number {number}"), publisher)
+        _component(kind, Table(table, f"{path} [[{kind}]] number {number}"), publisher)
         for kind in KINDS
         for number, table in enumerate(top.tables(kind), 1)
     )
@@ -143,13 +127,19 @@ def load_recipe(path: Path) -> Recipe:
         languages=languages,
         components=components,
         accepted_licences=frozenset(head.texts("accepted_licences")),
+        packages=tuple(
+            _package(Table(table, f"{path} [[package]] number {number}"))
+            for number, table in enumerate(top.tables("package"), 1)
+        ),
+        ram_mb=head.whole("ram_mb") if "ram_mb" in head.raw else None,
+        why=head.text("why") if "why" in head.raw else None,
     )
     _check_whole(recipe)
     return recipe
 
 
 def _check_whole(recipe: Recipe) -> None:
-    if not recipe.components:
+    if not recipe.components and not recipe.packages:
         raise RecipeError(f"{recipe.path} has no components.", needed=f"One of {', '.join(KINDS)} is needed.")
     seen: set[tuple[str, str]] = set()
     for component in recipe.components:
@@ -168,12 +158,18 @@ def _check_whole(recipe: Recipe) -> None:
             )
 
 
-def _component(kind: str, table: "_Table", publisher: str) -> Component:
+def _package(table: Table) -> str:
+    table.refuse_unknown({"folder"})
+    return table.text("folder")
+
+
+def _component(kind: str, table: Table, publisher: str) -> Component:
     common = {"name", "version", "licence", "publisher", "card"}
     parts, own_keys = _PARTS[kind](table)
     table.refuse_unknown(common | own_keys)
     if "card" in table.raw:
         parts = (*parts, Part(role="card", source=FileSource(file=table.text("card"))))
+    languages = {"docpack", "dataset"}
     return Component(
         kind=kind,
         name=table.text("name", NAME),
@@ -181,7 +177,9 @@ def _component(kind: str, table: "_Table", publisher: str) -> Component:
         licence=table.text("licence"),
         publisher=table.text("publisher", NAME) if "publisher" in table.raw else publisher,
         base=table.text("base") if kind == "adapter" else None,
-        language=table.text("language", LANGUAGE) if kind == "docpack" else None,
+        language=table.text("language", LANGUAGE) if kind in languages else None,
+        task=table.choice("task", ("answer", "embed")) if kind == "model" else None,
+        platform=table.text("platform", PLATFORM) if kind == "runtime" else None,
         parts=parts,
     )
 
@@ -189,101 +187,69 @@ def _component(kind: str, table: "_Table", publisher: str) -> Component:
 _Parts = tuple[tuple[Part, ...], set[str]]
 
 
-def _weights(table: "_Table") -> _Parts:
-    return (Part(role="weights", source=table.source()),), {"file", "hub", "revision", "sha256"}
+def _weights(table: Table) -> _Parts:
+    keys = {"file", "hub", "revision", "sha256", "task"}
+    split = _FIRST_OF_SPLIT.fullmatch(table.text("file"))
+    if split is None:
+        return (Part(role="weights", source=table.source()),), keys
+    # llama.cpp is given the first file and finds the others beside it by their names.
+    count = int(split[2])
+    if not 2 <= count <= 999:
+        raise RecipeError(f"{table.where} names a file of {count} pieces.", needed="2 to 999 are read.")
+    names = [f"{split[1]}-{number:05}-of-{split[2]}.gguf" for number in range(1, count + 1)]
+    digests = table.digests(count)
+    sources = [table.source_of(name, digest) for name, digest in zip(names, digests, strict=True)]
+    return tuple(Part(role="weights", source=source) for source in sources), keys
 
 
-def _adapter(table: "_Table") -> _Parts:
-    parts, keys = _weights(table)
-    return parts, keys | {"base"}
+def _adapter(table: Table) -> _Parts:
+    if "peft" not in table.raw:
+        return (Part(role="weights", source=table.source()),), {"file", "hub", "revision", "sha256", "base"}
+    folder = table.text("peft").rstrip("/")
+    files = ("adapter_config.json", "adapter_model.safetensors")
+    return tuple(Part(role="peft", source=FileSource(file=f"{folder}/{name}")) for name in files), {"peft", "base"}
 
 
-def _langpack(table: "_Table") -> _Parts:
-    packages = table.texts("argos", required=True)
-    parts = [Part(role="argos", source=FileSource(file=name)) for name in packages]
+def _langpack(table: Table) -> _Parts:
+    parts = [Part(role="argos", source=FileSource(file=name)) for name in table.texts("argos")]
+    parts += [Part(role="strings", source=FileSource(file=name)) for name in table.texts("strings")]
     if "glossary" in table.raw:
         parts.append(Part(role="glossary", source=FileSource(file=table.text("glossary"))))
-    return tuple(parts), {"argos", "glossary"}
+    if not parts:
+        raise RecipeError(f"{table.where} holds nothing.", needed="Give it argos, glossary or strings.")
+    return tuple(parts), {"argos", "glossary", "strings"}
 
 
-def _docpack(table: "_Table") -> _Parts:
-    patterns = table.texts("files", required=True)
-    return tuple(Part(role="documents", source=FileSource(file=p)) for p in patterns), {"files", "language"}
+def _docpack(table: Table) -> _Parts:
+    return _files(table, "documents"), {"files", "language"}
 
 
-def _evalset(table: "_Table") -> _Parts:
-    part = Part(role="questions", source=FileSource(file=table.text("file"), sha256=table.digest()))
-    return (part,), {"file", "sha256"}
+def _dataset(table: Table) -> _Parts:
+    return _files(table, "data"), {"files", "language"}
 
 
-_PARTS: Mapping[str, Callable[["_Table"], _Parts]] = {
+def _files(table: Table, role: str) -> tuple[Part, ...]:
+    return tuple(Part(role=role, source=FileSource(file=p)) for p in table.texts("files", required=True))
+
+
+def _evalset(table: Table) -> _Parts:
+    return _one_file(table, "questions"), {"file", "sha256"}
+
+
+def _runtime(table: Table) -> _Parts:
+    return _one_file(table, "runtime"), {"file", "sha256", "platform"}
+
+
+def _one_file(table: Table, role: str) -> tuple[Part, ...]:
+    return (Part(role=role, source=FileSource(file=table.text("file"), sha256=table.digest())),)
+
+
+_PARTS: Mapping[str, Callable[[Table], _Parts]] = {
     "model": _weights,
     "adapter": _adapter,
     "langpack": _langpack,
     "docpack": _docpack,
     "evalset": _evalset,
+    "dataset": _dataset,
+    "runtime": _runtime,
 }
-
-
-class _Table:
-    """One TOML table and the words to name it in an error."""
-
-    def __init__(self, raw: Any, where: str) -> None:
-        if not isinstance(raw, dict):
-            raise RecipeError(f"{where} is {type(raw).__name__}.", needed="A table is needed.")
-        self.raw: dict[str, Any] = raw
-        self.where = where
-
-    def refuse_unknown(self, known: set[str]) -> None:
-        unknown = sorted(set(self.raw) - known)
-        if unknown:
-            raise RecipeError(
-                f"{self.where} has unknown keys: {', '.join(unknown)}.",
-                needed=f"Known are: {', '.join(sorted(known))}.",
-                todo="Remove or correct them.",
-            )
-
-    def text(self, key: str, form: re.Pattern[str] | None = None) -> str:
-        value = self.raw.get(key)
-        if value is None:
-            raise RecipeError(f"{self.where} has no {key}.", todo=f'Add {key} = "...".')
-        return self._string(key, value, form)
-
-    def texts(self, key: str, form: re.Pattern[str] | None = None, *, required: bool = False) -> tuple[str, ...]:
-        value = self.raw.get(key, [])
-        if not isinstance(value, list):
-            raise RecipeError(f"{self.where} {key} is {value!r}.", needed="A list of strings is needed.")
-        if required and not value:
-            raise RecipeError(f"{self.where} has no {key}.", todo=f'Add {key} = ["..."].')
-        return tuple(self._string(key, item, form) for item in value)
-
-    def tables(self, key: str) -> list[Any]:
-        value = self.raw.get(key, [])
-        if not isinstance(value, list):
-            raise RecipeError(f"{self.where} has [{key}].", needed=f"[[{key}]] is needed, with two brackets.")
-        return value
-
-    def digest(self) -> str | None:
-        return self.text("sha256", SHA256) if "sha256" in self.raw else None
-
-    def source(self) -> Source:
-        file = self.text("file")
-        if "hub" not in self.raw:
-            if "revision" in self.raw:
-                raise RecipeError(f"{self.where} has a revision but no hub.", todo='Add hub = "owner/repository".')
-            return FileSource(file=file, sha256=self.digest())
-        return HubSource(
-            repo=self.text("hub", HUB_REPO),
-            file=file,
-            revision=self.text("revision", REVISION) if "revision" in self.raw else None,
-            sha256=self.digest(),
-        )
-
-    def _string(self, key: str, value: object, form: re.Pattern[str] | None) -> str:
-        if not isinstance(value, str) or not value.strip() or any(ord(sign) < 32 for sign in value):
-            raise RecipeError(f"{self.where} {key} is {value!r}.", needed="A line of text is needed.")
-        if form is not None and not form.fullmatch(value):
-            raise RecipeError(
-                f"{self.where} {key} is {value!r}.", needed=f"It must match {form.pattern}.", todo="Correct it."
-            )
-        return value

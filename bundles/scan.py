@@ -8,8 +8,8 @@ import importlib.util
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,7 @@ def scan_weights(path: Path, *, adapter: bool) -> GgufFacts:
         ScanRefused: it is no well-formed GGUF file, or an adapter stands for a model or the other way round.
     """
     facts = _header(path)
+    _refuse_nameless(facts, path)
     wanted = "adapter" if adapter else "model"
     if facts["type"] != wanted:
         raise ScanRefused(
@@ -102,11 +103,32 @@ def read_layout(path: Path) -> GgufLayout:
         ScanRefused: it is no well-formed GGUF file.
     """
     facts = _header(path, "layout")
+    _refuse_nameless(facts, path)
     return GgufLayout(
         architecture=facts["architecture"],
         counts=facts["counts"],
         shapes={name: tuple(reversed(shape)) for name, shape in facts["shapes"].items()},
     )
+
+
+def scan_split(paths: Sequence[Path]) -> GgufFacts:
+    """Check a model's weights, in one file or in pieces; the facts are of the whole.
+
+    Raises:
+        ScanRefused: as ``scan_weights``; or a piece is not the one that its place is for.
+    """
+    facts = scan_weights(paths[0], adapter=False)
+    for number, path in enumerate(paths):
+        counts = _header(path, "layout")["counts"]
+        found = (counts.get("split.no", 0), counts.get("split.count", 0) or 1)
+        if found != (number, len(paths)):
+            raise ScanRefused(
+                f"{path.name} is piece {found[0] + 1} of {found[1]} of its model.",
+                needed=f"Piece {number + 1} of {len(paths)} is needed here.",
+                todo="Name the first piece as it was published, ...-00001-of-....gguf; the others are found by name.",
+            )
+    more = sum(_header(path)["parameters"] for path in paths[1:])
+    return replace(facts, parameters=facts.parameters + more)
 
 
 def _header(path: Path, *words: str) -> dict[str, Any]:
@@ -128,9 +150,12 @@ def _header(path: Path, *words: str) -> dict[str, Any]:
             todo="Get it again from its source, or convert it with llama.cpp.",
         )
     facts: dict[str, Any] = json.loads(child.stdout)
+    return facts
+
+
+def _refuse_nameless(facts: Mapping[str, Any], path: Path) -> None:
     if not facts["architecture"]:
         raise ScanRefused(f"{path.name} names no architecture.", todo="Convert it again with llama.cpp.")
-    return facts
 
 
 def scan_text(path: Path) -> str:

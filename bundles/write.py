@@ -89,6 +89,7 @@ def write_components(recipe: Recipe, components: Sequence[PreparedComponent], ro
             "mediaType": INDEX,
             "manifests": manifests,
             "annotations": {
+                **_told(recipe),
                 "org.fieldpost.bundle": recipe.name,
                 "org.fieldpost.languages": ",".join(recipe.languages),
                 "org.fieldpost.publisher": recipe.publisher,
@@ -104,6 +105,12 @@ def write_components(recipe: Recipe, components: Sequence[PreparedComponent], ro
         descriptor["digest"].removeprefix("sha256:"),
     )
     return targets
+
+
+def _told(recipe: Recipe) -> dict[str, str]:
+    """What a recipe may leave out."""
+    ram = {"org.fieldpost.ram-mb": str(recipe.ram_mb)} if recipe.ram_mb is not None else {}
+    return ram | ({"org.opencontainers.image.description": recipe.why} if recipe.why is not None else {})
 
 
 def _write_component(layout: LayoutWriter, component: PreparedComponent) -> dict[str, Any]:

@@ -91,6 +91,13 @@ def routes(box: Box, jobs: Jobs, door: Door | None) -> APIRouter:
         page = pages.document(title=title, text=text, text_lang=text_lang, start=start, end=end, lang=box.offered(lang))
         return HTMLResponse(page)
 
+    @router.get("/cards")
+    def cards(request: Request) -> HTMLResponse:
+        """What is installed, in its makers' own words."""
+        shown = [(f"{c.kind} {c.name} {c.version}, {c.licence}, {c.publisher}", c.card) for c in box.release.components]
+        title = f"{box.release.title} {box.release.version}"
+        return HTMLResponse(pages.cards(title=title, shown=shown, lang=_lang(request)))
+
     @router.get("/enter")
     def door_page(request: Request) -> Response:
         if door is None:

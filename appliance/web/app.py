@@ -10,7 +10,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
 from appliance.box import Box
-from appliance.web import ui
+from appliance.web import strings, ui
 from appliance.web.api import routes
 from appliance.web.door import Door, load_or_make_code
 from appliance.web.guard import Guard
@@ -20,6 +20,7 @@ from appliance.web.jobs import Jobs
 def create_app(box: Box, *, door: Door | None) -> ASGIApp:
     """The whole site over an open box. ``door`` is needed wherever others than the box itself can reach it."""
     jobs = Jobs(box.pipeline)
+    strings.learn(pack.folder / name for pack in box.release.of("langpack") for name in pack.strings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

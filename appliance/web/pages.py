@@ -1,6 +1,7 @@
 """Plain pages beside the Gradio one: a document with one passage marked, and the door. No scripts, no other files."""
 
 import html
+from collections.abc import Sequence
 
 from appliance.web.strings import attributes, words
 
@@ -36,6 +37,12 @@ def door(*, lang: str, message: str = "") -> str:
 <form method="post" action="/enter"><input name="code" inputmode="numeric" autocomplete="off" required
  aria-label="{html.escape(text["code_title"])}"> <button>{html.escape(text["code_go"])}</button></form>""",
     )
+
+
+def cards(*, title: str, shown: Sequence[tuple[str, str]], lang: str) -> str:
+    """Everything installed with what its maker says of it: (heading, card). Cards are shown as they were written."""
+    parts = (f"<h2>{html.escape(name)}</h2><pre>{html.escape(card)}</pre>" for name, card in shown)
+    return _page(title=title, lang=lang, body=f"<h1>{html.escape(title)}</h1>{''.join(parts)}")
 
 
 def _page(*, title: str, lang: str, body: str) -> str:

@@ -1,19 +1,53 @@
-"""The page's words, one JSON file a language in ``locales/``. English is complete; another may lack some."""
+"""The page's words, one JSON file a language in ``locales/``, and what installed langpacks say in ``strings/``.
+
+English is complete; another may lack some.
+"""
 
 import html
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
 _FOLDER = Path(__file__).parent / "locales"
 FALLBACK = "en"
-RIGHT_TO_LEFT = frozenset({"ar", "fa", "he", "ur"})
+RIGHT_TO_LEFT = frozenset({"ar", "ckb", "dv", "fa", "he", "ps", "sd", "ug", "ur"})
+_PLACE = re.compile(r"\{\w*\}")
+_MARKUP = re.compile(r"[<>&\"]")
+_learnt: dict[str, dict[str, str]] = {}
+"""Of the langpacks of the release that this process serves, by language."""
 
 
 def languages() -> tuple[str, ...]:
     """Languages that the page itself speaks."""
-    return tuple(sorted(path.stem for path in _FOLDER.glob("*.json")))
+    return tuple(sorted({path.stem for path in _FOLDER.glob("*.json")} | _learnt.keys()))
+
+
+def learn(paths: Iterable[Path]) -> None:
+    """Take the words of installed langpacks, ``strings/so.json``, in place of those taken before.
+
+    A word that the page does not have, that lacks a placeholder of the English one or that holds markup is left out:
+    a page with an English word on it is better than none. English itself stays as it is.
+    """
+    english = words(FALLBACK)
+    _learnt.clear()
+    for path in paths:
+        if path.stem == FALLBACK:
+            continue
+        try:
+            said = json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError):
+            continue
+        taken = {
+            key: text
+            for key, text in (said.items() if isinstance(said, dict) else ())
+            if isinstance(text, str) and key in english and not _MARKUP.search(text)
+            if sorted(_PLACE.findall(text)) == sorted(_PLACE.findall(english[key]))
+        }
+        if taken:
+            _learnt.setdefault(path.stem, {}).update(taken)
+    words.cache_clear()
 
 
 @cache
@@ -23,7 +57,8 @@ def words(lang: str) -> Mapping[str, str]:
     path = _FOLDER / f"{lang}.json"
     if lang == FALLBACK or lang not in languages():
         return english
-    return {**english, **json.loads(path.read_text(encoding="utf-8"))}
+    ours = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"name": lang}
+    return {**english, **ours, **_learnt.get(lang, {})}
 
 
 def own_name(lang: str) -> str:

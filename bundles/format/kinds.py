@@ -9,7 +9,7 @@ MODEL_CONFIG = "application/vnd.cncf.model.config.v1+json"
 WEIGHTS = "application/vnd.cncf.model.weight.v1.raw"
 OTHER_FILE = "application/vnd.cncf.model.doc.v1.raw"
 
-KINDS = ("model", "adapter", "langpack", "docpack", "evalset")
+KINDS = ("model", "adapter", "langpack", "docpack", "evalset", "dataset", "runtime")
 _MODEL = "application/vnd.cncf.model.manifest.v1+json"
 
 STICK_FILES = ("START-HERE.txt", "install.sh", "installer.pyz", "index.json", "oci-layout")

@@ -22,6 +22,7 @@ MAX_SIZE = 1 << 50
 """Of one file: a petabyte, far above any disk and far below where integers hurt."""
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}")
+_COUNT = re.compile(r"[1-9][0-9]{0,8}")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
 
@@ -84,6 +85,10 @@ class Index:
     title: str
     languages: tuple[str, ...]
     entries: tuple[IndexEntry, ...]
+    ram_mb: int | None = None
+    """Memory that its makers say a box needs."""
+    why: str = ""
+    """For whom it is, in their words."""
 
     @property
     def target(self) -> str:
@@ -110,6 +115,9 @@ def parse_index(data: bytes) -> Index:
         raise FormatRefused("The bundle's index names a component twice.")
     if not all(_LANGUAGE.fullmatch(lang) for lang in languages):
         raise FormatRefused(f"The bundle's languages are {languages!r}.", needed="Tags such as en or sw are needed.")
+    ram_mb = notes.get("org.fieldpost.ram-mb")
+    if ram_mb is not None and not _COUNT.fullmatch(ram_mb):
+        raise FormatRefused(f"The bundle needs the memory {ram_mb[:80]!r}.", needed="Megabytes as a number are needed.")
     return Index(
         name=_matching(_NAME, notes, "org.fieldpost.bundle"),
         publisher=_matching(_NAME, notes, "org.fieldpost.publisher"),
@@ -117,6 +125,8 @@ def parse_index(data: bytes) -> Index:
         title=_text(notes, "org.opencontainers.image.title"),
         languages=languages,
         entries=entries,
+        ram_mb=int(ram_mb) if ram_mb is not None else None,
+        why=notes.get("org.opencontainers.image.description", ""),
     )
 
 

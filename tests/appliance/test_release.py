@@ -52,6 +52,20 @@ def test_a_component_without_the_file_is_told(tmp_path):
         release.model.only(".gguf")
 
 
+def test_of_a_model_in_pieces_the_first_is_loaded(tmp_path):
+    pieces = tuple(f"m-0000{n}-of-00002.gguf" for n in (1, 2))
+    release = load_release(write(tmp_path, component("model", "m", files=pieces)))
+    assert release.model.weights.name == pieces[0]
+
+
+def test_a_glossary_alone_translates_no_language_and_shows_its_card(tmp_path):
+    home = write(tmp_path, component("langpack", "l", files=("glossary.csv", "README.md", "strings/so.json")))
+    pack = load_release(home).of("langpack")[0]
+    pack.folder.mkdir(parents=True)
+    (pack.folder / "README.md").write_text("# Maji")
+    assert (pack.pairs, pack.strings, pack.card) == ((), ("strings/so.json",), "# Maji")
+
+
 def test_a_bundle_without_a_model_is_told(tmp_path):
     with pytest.raises(ReleaseError, match="has no model"):
         _ = load_release(write(tmp_path)).model
@@ -66,8 +80,8 @@ def test_nothing_installed_says_how_to_install(tmp_path):
     ("components", "changes", "words"),
     [
         ([component("docpack", "d")], {}, "language is missing"),
-        ([component("langpack", "l")], {}, "language is missing"),
-        ([component("langpack", "l", {"org.fieldpost.pairs": "en-sw"})], {}, "such as en>sw"),
+        ([component("langpack", "l", {"org.fieldpost.pairs": "en-sw"})], {}, "no tag such as sw"),
+        ([component("langpack", "l", {"org.fieldpost.pairs": "en>sw>fr"})], {}, "no tag such as sw"),
         ([component("docpack", "d", {"org.fieldpost.language": 'en" onload="x'})], {}, "no tag"),
         ([component("adapter", "a"), component("adapter", "a")], {}, "same name"),
         (

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bundles.errors import RecipeError
-from bundles.recipe import FileSource, HubSource, load_recipe
+from bundles.recipe import load_recipe
+from bundles.recipe_table import FileSource, HubSource
 
 HEAD = """
 [bundle]
