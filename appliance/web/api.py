@@ -14,7 +14,7 @@ from appliance.errors import FieldpostError, KnowledgeError
 from appliance.exchange import Question
 from appliance.web import pages
 from appliance.web.door import Door
-from appliance.web.guard import COOKIE
+from appliance.web.guard import COOKIE, LITE
 from appliance.web.jobs import Job, Jobs, Snapshot
 from appliance.web.strings import preferred, words
 
@@ -99,22 +99,22 @@ def routes(box: Box, jobs: Jobs, door: Door | None) -> APIRouter:
         return HTMLResponse(pages.cards(title=title, shown=shown, lang=_lang(request)))
 
     @router.get("/enter")
-    def door_page(request: Request) -> Response:
+    def door_page(request: Request, to: str = "") -> Response:
         if door is None:
-            return RedirectResponse("/", 303)
-        return HTMLResponse(pages.door(lang=_lang(request)))
+            return RedirectResponse(_wanted(to), 303)
+        return HTMLResponse(pages.door(lang=_lang(request), lite=to == LITE))
 
     @router.post("/enter")
-    def enter(request: Request, code: Annotated[str, Form(max_length=40)]) -> Response:
+    def enter(request: Request, code: Annotated[str, Form(max_length=40)], to: str = "") -> Response:
         if door is None:
-            return RedirectResponse("/", 303)
+            return RedirectResponse(_wanted(to), 303)
         text = words(_lang(request))
         wait = door.wait_s()
         token = door.enter(code)
         if token is None:
             message = text["code_wait"].format(seconds=int(wait) + 1) if wait else text["code_wrong"]
-            return HTMLResponse(pages.door(lang=_lang(request), message=message), 403)
-        answer = RedirectResponse("/", 303)
+            return HTMLResponse(pages.door(lang=_lang(request), message=message, lite=to == LITE), 403)
+        answer = RedirectResponse(_wanted(to), 303)
         answer.set_cookie(COOKIE, token, httponly=True, samesite="strict")
         return answer
 
@@ -122,6 +122,11 @@ def routes(box: Box, jobs: Jobs, door: Door | None) -> APIRouter:
         return preferred(request.headers.get("accept-language", ""), box.release.languages)
 
     return router
+
+
+def _wanted(to: str) -> str:
+    # One of our own two pages: an address from outside would be a way to send people elsewhere.
+    return "/lite" if to == LITE else "/"
 
 
 def plain(snapshot: Snapshot) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from appliance.web.door import Door
 
 COOKIE = "fieldpost"
+LITE = "lite"
+"""What ``/enter?to=`` says when the plain page was wanted."""
 CLOSED_PATHS = (
     "/proxy=",
     "/monitoring",
@@ -86,7 +88,7 @@ class Guard:
         if self._door is None or path in ("/enter", "/healthz") or self._door.admits(session(headers)):
             return None
         if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
-            return RedirectResponse("/enter", 303)
+            return RedirectResponse(f"/enter?to={LITE}" if path.startswith("/lite") else "/enter", 303)
         return PlainTextResponse("Enter the access code first.", 401)
 
     def _is_ours(self, host: str) -> bool:

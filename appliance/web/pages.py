@@ -19,35 +19,38 @@ def document(*, title: str, text: str, text_lang: str, start: int, end: int, lan
     body = (
         f"{html.escape(text[:start])}<mark id='passage'>{html.escape(text[start:end])}</mark>{html.escape(text[end:])}"
     )
-    return _page(
+    return page(
         title=title,
         lang=lang,
         body=f"<pre {attributes(text_lang)}>{body}</pre>",
     )
 
 
-def door(*, lang: str, message: str = "") -> str:
-    """The form that asks for the access code."""
+def door(*, lang: str, message: str = "", lite: bool = False) -> str:
+    """The form that asks for the access code; it leads to the page that was wanted."""
     text = words(lang)
+    title = html.escape(text["code_title"])
     wrong = f'<p class="wrong" role="alert">{html.escape(message)}</p>' if message else ""
-    return _page(
+    return page(
         title=text["code_title"],
         lang=lang,
-        body=f"""<h1>{html.escape(text["code_title"])}</h1><p>{html.escape(text["code_help"])}</p>{wrong}
-<form method="post" action="/enter"><input name="code" inputmode="numeric" autocomplete="off" required
- aria-label="{html.escape(text["code_title"])}"> <button>{html.escape(text["code_go"])}</button></form>""",
+        body=f"""<h1>{title}</h1><p>{html.escape(text["code_help"])}</p>{wrong}
+<form method="post" action="/enter{"?to=lite" if lite else ""}">
+<input name="code" inputmode="numeric" autocomplete="off" required aria-label="{title}">
+<button>{html.escape(text["code_go"])}</button></form>""",
     )
 
 
 def cards(*, title: str, shown: Sequence[tuple[str, str]], lang: str) -> str:
     """Everything installed with what its maker says of it: (heading, card). Cards are shown as they were written."""
     parts = (f"<h2>{html.escape(name)}</h2><pre>{html.escape(card)}</pre>" for name, card in shown)
-    return _page(title=title, lang=lang, body=f"<h1>{html.escape(title)}</h1>{''.join(parts)}")
+    return page(title=title, lang=lang, body=f"<h1>{html.escape(title)}</h1>{''.join(parts)}")
 
 
-def _page(*, title: str, lang: str, body: str) -> str:
+def page(*, title: str, lang: str, body: str, style: str = "") -> str:
+    """A whole page of our own. ``body`` and ``style`` are markup already."""
     return (
         f'<!doctype html><html {attributes(lang)}><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{html.escape(title)}</title>'
-        f"<style>{_STYLE}</style></head><body>{body}</body></html>"
+        f"<style>{_STYLE}{style}</style></head><body>{body}</body></html>"
     )

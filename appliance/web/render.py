@@ -22,6 +22,11 @@ def title(bundle: str) -> str:
     return f'<h1 class="fp-title">Fieldpost</h1><p class="fp-status">{html.escape(bundle)}</p>'
 
 
+def plain_page(lang: str) -> str:
+    """The way to the page without scripts."""
+    return f'<p><a class="fp-open" href="/lite?lang={html.escape(lang)}">{html.escape(words(lang)["lite"])}</a></p>'
+
+
 def error(message: str) -> str:
     """What went wrong, in the error's own words."""
     return f'<p class="fp-error" role="alert">{html.escape(message)}</p>'

@@ -93,9 +93,10 @@ def _page(box: Box, jobs: Jobs) -> Any:
         answer = gr.HTML(elem_id="answer")
         original = gr.HTML(elem_id="original")
         sources = gr.HTML(elem_id="sources")
+        plain_page = gr.HTML(render.plain_page(site[0]))
         running = gr.State("")
 
-        labels = [language, question, form, ask_button, stop_button]
+        labels = [language, question, form, ask_button, stop_button, plain_page]
 
         def relabel(lang: str) -> list[Any]:
             text = words(lang)
@@ -105,6 +106,7 @@ def _page(box: Box, jobs: Jobs) -> Any:
                 gr.update(label=text["form"], choices=kinds(lang)),
                 gr.update(value=text["ask"]),
                 gr.update(value=text["stop"]),
+                render.plain_page(lang),
             ]
 
         def greet(request: gr.Request) -> list[Any]:
