@@ -3,7 +3,7 @@
 Which rooms exist and what each needs is known here and nowhere else.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from appliance.engine.client import WorkerEngine
 from appliance.errors import AdapterError, LanguageError
 from appliance.knowledge.retrieve import Retriever
 from appliance.language.translate import Translator
-from appliance.log.store import Log
+from appliance.log.store import Log, Recorder
 from appliance.pipeline import Pipeline
 from appliance.release import Release, load_release
 from appliance.sync.identity import load_or_make_identity
@@ -28,7 +28,7 @@ class Box:
     release: Release
     pipeline: Pipeline
     retriever: Retriever
-    log: Log
+    log: Recorder
 
     def check(self, *, lang: str, adapter: str | None) -> None:
         """Refuse what this box cannot do before a question waits for it.
@@ -55,9 +55,19 @@ class Box:
         return lang if lang in self.release.languages else self.release.languages[0]
 
 
+class _Unrecorded:
+    """In place of the log, where a box is measured and not used."""
+
+    def append(self, stream: str, body: Mapping[str, object], egress: bool = True) -> int:
+        return 0
+
+
 @contextmanager
-def open_box(home: Home) -> Iterator[Box]:
+def open_box(home: Home, *, recorded: bool = True) -> Iterator[Box]:
     """Open the release in ``home`` with its engine, translator, documents and log; close them in the end.
+
+    Args:
+        recorded: False to measure a box: nothing is written into its log, nor anywhere else in ``data``.
 
     Raises:
         ReleaseError: nothing is installed.
@@ -66,10 +76,11 @@ def open_box(home: Home) -> Iterator[Box]:
     """
     config = load_config(home)
     release = load_release(home)
-    home.prepare_data()
     with ExitStack() as opened:
-        identity = load_or_make_identity(home)
-        log = opened.enter_context(Log.open(home.log, identity.box))
+        log: Recorder = _Unrecorded()
+        if recorded:
+            home.prepare_data()
+            log = opened.enter_context(Log.open(home.log, load_or_make_identity(home).box))
         retriever = opened.enter_context(Retriever([c.only("index.sqlite") for c in release.of("docpack")]))
         translator = opened.enter_context(Translator(_packs(release)))
         engine = opened.enter_context(

@@ -1,4 +1,4 @@
-"""``fieldpost``, the box's command: serve, ask, status, index, log, sync.
+"""``fieldpost``, the box's command: serve, ask, status, index, eval, log, sync.
 
 Reads arguments, opens the box and prints; what is done is decided elsewhere. Heavy rooms are imported by the command
 that needs them, so that ``status`` answers at once on a slow box.
@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from appliance.cli_eval import evaluate
 from appliance.cli_log import log
 from appliance.command import Speaks, home_option, json_option, progress_bar
 from appliance.config import Home, load_config
@@ -189,6 +190,7 @@ def index(files: tuple[Path, ...], docpack: str, language: str, out: Path) -> No
     build_index(files, docpack=docpack, language=language, out=out)
 
 
+main.add_command(evaluate)
 main.add_command(log)
 
 

@@ -8,6 +8,7 @@ FieldpostError
 │   └── PromptTooLong the question and its passages do not fit the model's context
 ├── LanguageError     no translation between these languages, or the translator failed
 ├── KnowledgeError    documents cannot be read or searched
+├── EvalError         an evaluation set, or a report to compare with, cannot be used
 ├── LogError          the log cannot be read, written or verified
 ├── SyncError         nothing could be exchanged with the hub
 │   ├── BatchRefused  a batch is not signed, not whole or not for us
@@ -52,6 +53,10 @@ class LanguageError(FieldpostError):
 
 class KnowledgeError(FieldpostError):
     """Documents cannot be read or searched."""
+
+
+class EvalError(FieldpostError):
+    """An evaluation set, or a report to compare with, cannot be used."""
 
 
 class LogError(FieldpostError):

@@ -21,7 +21,7 @@ def numbers(text: str) -> Counter[str]:
 
     Separators of thousands are dropped (``1,000`` and ``1.000`` are 1000); any other is a decimal point.
     """
-    return Counter(_plain(match[0]) for match in _NUMBER.finditer(_ascii_digits(text)))
+    return Counter(plain_number(match[0]) for match in _NUMBER.finditer(ascii_digits(text)))
 
 
 def flags(text: str, translation: str) -> tuple[str, ...]:
@@ -29,12 +29,14 @@ def flags(text: str, translation: str) -> tuple[str, ...]:
     return () if numbers(text) == numbers(translation) else (FLAG,)
 
 
-def _ascii_digits(text: str) -> str:
+def ascii_digits(text: str) -> str:
+    """The text with every script's digits as 0 to 9; an Ethiopic numeral becomes its value."""
     text = _ETHIOPIC.sub(lambda match: str(_ethiopic(match[0])), text)
     return "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text)
 
 
-def _plain(number: str) -> str:
+def plain_number(number: str) -> str:
+    """One number in ASCII digits without separators of thousands and leading zeros, with a decimal point."""
     if _GROUPED.fullmatch(number):
         return re.sub(r"\D", "", number)
     whole, *rest = re.split(r"\D", number)
