@@ -47,5 +47,5 @@ def sign_test(better: int, worse: int) -> float:
     """How likely so uneven a change is by chance alone, if it were as often for the better as for the worse
     (McNemar's exact test); 1 without any change."""
     n = better + worse
-    tail = sum(math.comb(n, k) for k in range(min(better, worse) + 1)) / 2**n
+    tail: float = sum(math.comb(n, k) for k in range(min(better, worse) + 1)) / 2.0**n
     return min(1.0, 2 * tail)
