@@ -87,11 +87,9 @@ def _blobs(verified: VerifiedBundle) -> Iterator[tuple[Descriptor, str]]:
 
 def _read_before(verified: VerifiedBundle) -> Iterator[str]:
     """The files that verification itself has read: manifests and metadata."""
-    versions = verified.versions
     for component in verified.components:
         yield blob_path(component.digest)
-    yield from (f"tuf/{number}.root.json" for number in range(1, versions.root + 1))
-    yield from (f"tuf/{versions.snapshot}.snapshot.json", f"tuf/{versions.targets}.targets.json", "tuf/timestamp.json")
+    yield from verified.metadata
 
 
 def _check_blob(folder: Path, blob: Descriptor, name: str, bar: Any) -> None:

@@ -1,33 +1,26 @@
 """``fieldpost-bundle``: the workstation's command. Each command parses words, calls one module, tells what came."""
 
 import json
-import os
-from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bundles import cli_carriers, passphrase
+from bundles import cli_carriers, cli_keys, passphrase
 from bundles.build import build as build_bundle
 from bundles.check import check_bundle
-from bundles.errors import RecipeError, SigningError
 from bundles.fetch import list_repository
 from bundles.format.errors import BundleError
 from bundles.inspection import BundleFacts, inspect_bundle
 from bundles.lock import make_lock, write_lock
+from bundles.options import FILE, FOLDER, PATH, date_option, passphrase_option, signing_date
 from bundles.recipe import load_recipe
 from bundles.stick import write_stick
 from bundles.telling import default_cache, size, table
-from bundles.trust import new_keys, open_signer
+from bundles.trust import open_signer
 
 DEFAULT_INSTALLER = Path(__file__).parents[1] / "dist" / "installer.pyz"
-
-_PATH = click.Path(path_type=Path)
-_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
-_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 class _Speaking(click.Group):
@@ -41,20 +34,6 @@ class _Speaking(click.Group):
             ctx.exit(1)
 
 
-def _passphrase_file(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "--passphrase-file", type=_PATH, help="Its first line is the passphrase; nobody else may read it."
-    )(command)
-
-
-def _date(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "--date",
-        metavar="DATE",
-        help="Signing date, such as 2026-11-24 or 2026-11-24T08:00:00Z.  [default: SOURCE_DATE_EPOCH, or now]",
-    )(command)
-
-
 @click.group(
     "fieldpost-bundle",
     cls=_Speaking,
@@ -65,7 +44,7 @@ def main() -> None:
 
     \b
     The whole way, once:
-      fieldpost-bundle key new --out ~/keys
+      fieldpost-bundle root init --out ~/keys
       fieldpost-bundle lock bundles/demo/recipe.toml
       fieldpost-bundle build bundles/demo/recipe.toml --out build/demo --keys ~/keys
       fieldpost-bundle verify build/demo --trust ~/keys/1.root.json
@@ -73,39 +52,8 @@ def main() -> None:
     """
 
 
-@main.group()
-def key() -> None:
-    """The NGO's signing keys."""
-
-
-@key.command("new")
-@click.option("--out", required=True, type=_PATH, help="The new signing folder.")
-@_passphrase_file
-@_date
-def key_new(out: Path, passphrase_file: Path | None, date: str | None) -> None:
-    """Make a signing folder: a root key, a headquarters key, and the root that boxes will trust.
-
-    \b
-    fieldpost-bundle key new --out ~/keys
-    fieldpost-bundle key new --out ~/keys --passphrase-file ~/.fieldpost-passphrase
-
-    Each key gets its own passphrase, typed twice; from a file or FIELDPOST_PASSPHRASE both get the same.
-    """
-    if out.exists() and any(out.iterdir()):
-        raise SigningError(f"{out} already holds something.", needed="Keys are never overwritten.")
-    root = passphrase.obtain("Passphrase for root.key", passphrase_file, confirm=True)
-    hq = passphrase.obtain("Passphrase for hq.key", passphrase_file, confirm=True)
-    fingerprint = new_keys(out, root_passphrase=root, hq_passphrase=hq, date=_signing_date(date))
-    click.echo(f"Made {out / 'root.key'}, {out / 'hq.key'} and {out / '1.root.json'}.")
-    click.echo(f"\nRoot fingerprint:  {fingerprint}\n")
-    click.echo(
-        "Write it down. Whoever installs a first stick compares it, so give it to them on paper or by telephone."
-    )
-    click.echo(f"Back up {out}: without it no box takes another bundle from you. root.key may move to a safe.")
-
-
 @main.command()
-@click.argument("recipe", type=_PATH)
+@click.argument("recipe", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print what was locked as JSON.")
 def lock(recipe: Path, as_json: bool) -> None:
     """Write down every file of RECIPE with its size and SHA-256, beside it as <name>.lock.json.
@@ -125,15 +73,15 @@ def lock(recipe: Path, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("recipe", type=_PATH)
-@click.option("--out", required=True, type=_PATH, help="The bundle's folder; an older bundle there is replaced.")
-@click.option("--keys", required=True, type=_PATH, help="The signing folder.")
+@click.argument("recipe", type=PATH)
+@click.option("--out", required=True, type=PATH, help="The bundle's folder; an older bundle there is replaced.")
+@click.option("--keys", required=True, type=PATH, help="The signing folder.")
 @click.option(
-    "--installer", type=_PATH, default=DEFAULT_INSTALLER, show_default="dist/installer.pyz", help="From scripts/build."
+    "--installer", type=PATH, default=DEFAULT_INSTALLER, show_default="dist/installer.pyz", help="From scripts/build."
 )
-@click.option("--cache", type=_PATH, help="Where fetched files are kept.  [default: ~/.cache/fieldpost]")
-@_passphrase_file
-@_date
+@click.option("--cache", type=PATH, help="Where fetched files are kept.  [default: ~/.cache/fieldpost]")
+@passphrase_option
+@date_option
 @click.option("--json", "as_json", is_flag=True, help="Print what was built as JSON.")
 def build(
     recipe: Path,
@@ -153,11 +101,11 @@ def build(
 
     Interrupted downloads go on where they stopped. The same lock, keys and date give the same bytes.
     """
-    signing_date = _signing_date(date)
+    signed_on = signing_date(date)
     load_recipe(recipe)  # a slip in the recipe is told before a passphrase is asked for
     signer = open_signer(keys, passphrase.obtain("Passphrase for hq.key", passphrase_file))
     built = build_bundle(
-        recipe, out=out, signer=signer, installer=installer, cache=cache or default_cache(), date=signing_date
+        recipe, out=out, signer=signer, installer=installer, cache=cache or default_cache(), date=signed_on
     )
     facts = inspect_bundle(built.folder)
     if as_json:
@@ -168,7 +116,7 @@ def build(
 
 
 @main.command()
-@click.argument("bundle", type=_FOLDER)
+@click.argument("bundle", type=FOLDER)
 @click.option("--cards", is_flag=True, help="Also print what the makers say of each part.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON, cards and all.")
 def inspect(bundle: Path, cards: bool, as_json: bool) -> None:
@@ -199,8 +147,8 @@ def inspect(bundle: Path, cards: bool, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("bundle", type=_FOLDER)
-@click.option("--trust", required=True, type=_FILE, help="The 1.root.json of the signing folder.")
+@click.argument("bundle", type=FOLDER)
+@click.option("--trust", required=True, type=FILE, help="The 1.root.json of the signing folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def verify(bundle: Path, trust: Path, as_json: bool) -> None:
     """Check every signature and every byte of BUNDLE against a root that you trust.
@@ -222,8 +170,8 @@ def verify(bundle: Path, trust: Path, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("bundle", type=_FOLDER)
-@click.option("--out", required=True, type=_FOLDER, help="The mounted stick, or a folder in its place.")
+@click.argument("bundle", type=FOLDER)
+@click.option("--out", required=True, type=FOLDER, help="The mounted stick, or a folder in its place.")
 @click.option("--json", "as_json", is_flag=True, help="Print the receipt as JSON.")
 def stick(bundle: Path, out: Path, as_json: bool) -> None:
     """Copy BUNDLE onto a stick, read everything back from it and print a receipt.
@@ -245,17 +193,6 @@ def stick(bundle: Path, out: Path, as_json: bool) -> None:
     click.echo(f"installer.pyz:     sha256 {receipt.installer_sha256}")
 
 
-def _signing_date(given: str | None) -> datetime:
-    epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    try:
-        if given is not None:
-            date = datetime.fromisoformat(given)
-            return date if date.tzinfo else date.replace(tzinfo=UTC)
-        return datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
-    except (ValueError, OverflowError, OSError) as error:
-        raise RecipeError(f"{given or epoch!r} is no date: {error}.", todo="Write it as 2026-11-24.") from error
-
-
 def _headline(facts: BundleFacts) -> str:
     return f"{facts.bundle} {facts.version} ({facts.title}), {size(facts.total_bytes)}"
 
@@ -264,6 +201,7 @@ def _json(facts: BundleFacts, **more: object) -> str:
     return json.dumps({**asdict(facts), **more}, indent=2, sort_keys=True, ensure_ascii=False)
 
 
+cli_keys.register(main)
 cli_carriers.register(main)
 
 

@@ -8,6 +8,7 @@ BundleError (bundles.format.errors)
 ├── LicenceRefused    this may not be passed on, or nobody has decided that it may
 ├── ScanRefused       the file is not what it claims, or is of a kind that can run code
 ├── IndexFailed       ``fieldpost index`` did not make a document index
+├── PackageRefused    a contributor's package holds what they may not sign, or is not signed by them
 ├── SigningError      the signing folder or its passphrase is not usable
 └── StickError        the stick cannot take the bundle, or gave back other bytes than were written
 """
@@ -41,6 +42,10 @@ class ScanRefused(BundleError):
 
 class IndexFailed(BundleError):
     """``fieldpost index`` did not make a document index."""
+
+
+class PackageRefused(BundleError):
+    """A contributor's package holds what they may not sign, or is not signed by them."""
 
 
 class SigningError(BundleError):

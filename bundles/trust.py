@@ -1,13 +1,15 @@
-"""The NGO's signing folder, and the TUF metadata that makes a bundle theirs. The one writer of TUF metadata.
+"""The NGO's signing folder, and the TUF metadata that makes a bundle theirs.
 
     KEYS/  (0700, every file 0600)
-      root.key         says which keys count; needed again only to replace keys, so it may live elsewhere
+      root-1.key ...   say which keys count; needed again only to replace keys, so they may live elsewhere
       hq.key           signs every bundle
-      1.root.json      signed once by root.key; its fingerprint is what a technician compares at the first install
+      N.root.json      who may sign; the fingerprint of the first is what a technician compares at the first install
       published.json   the last version signed, so that a newer bundle is newer for every box
+      contributors...  whom headquarters lets sign what: ``bundles.contributors``
 
-Both keys are OpenSSH Ed25519 private keys under a passphrase, as ``ssh-keygen`` makes them. What a reader checks is
-in ``bundles.format.verify``. Source of the roles: the TUF specification 1.0, consistent snapshots.
+Keys are OpenSSH Ed25519 private keys under a passphrase, as ``ssh-keygen`` makes them. Roots are made and replaced in
+``bundles.roots``; what a reader checks is in ``bundles.format.verify``. Source of the roles: the TUF specification
+1.0, consistent snapshots.
 """
 
 import fcntl
@@ -17,28 +19,30 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat, load_ssh_private_key
-from securesystemslib.signer import CryptoSigner
+from securesystemslib.signer import CryptoSigner, SSlibKey
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
 from tuf.api.serialization import DeserializationError
 from tuf.api.serialization.json import JSONSerializer
 
+from bundles.contributors import (
+    Accepted,
+    Contributors,
+    given_out_roles,
+    keep_given_out,
+    read_contributors,
+    role_version,
+)
 from bundles.errors import SigningError
 from bundles.format.digest import root_fingerprint
 from bundles.format.durable import replace_file
+from bundles.format.metadata import PUBLISHED, REVOKED
+from bundles.keys import open_key, public_path, read_public
+from bundles.package import LIFETIME
 
-LIFETIME = timedelta(days=3652)
-"""Ten years: a box has no clock to trust, so an expiry protects little and a short one would strand boxes."""
-
-KDF_ROUNDS = 64
-"""bcrypt rounds on the key files: half a second on the workstation for each guess of a passphrase."""
-
-MIN_PASSPHRASE = 8
 HQ_ROLES = ("targets", "snapshot", "timestamp")
 
 
@@ -52,40 +56,6 @@ class Published:
     """SHA-256 over what was signed besides the version: the same again keeps its version."""
     bundle: str
     date: str
-
-
-def new_keys(
-    folder: Path, *, root_passphrase: str, hq_passphrase: str, date: datetime, kdf_rounds: int = KDF_ROUNDS
-) -> str:
-    """Make a signing folder; returns the root's fingerprint.
-
-    Raises:
-        SigningError: a passphrase is too short, or the folder already holds something.
-    """
-    for passphrase in (root_passphrase, hq_passphrase):
-        if len(passphrase) < MIN_PASSPHRASE:
-            raise SigningError(
-                f"The passphrase has {len(passphrase)} characters.",
-                needed=f"At least {MIN_PASSPHRASE} are needed.",
-                todo="Take a sentence that you can remember.",
-            )
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise SigningError(f"{folder} already holds something.", needed="Keys are never overwritten.")
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.chmod(0o700)
-    root_key, hq_key = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
-    root_signer, hq_signer = CryptoSigner(root_key), CryptoSigner(hq_key)
-    root = Root(version=1, expires=_whole_second(date) + LIFETIME, consistent_snapshot=True)
-    root.add_key(root_signer.public_key, "root")
-    for role in HQ_ROLES:
-        root.add_key(hq_signer.public_key, role)
-    metadata = Metadata(root)
-    metadata.sign(root_signer)
-    data = metadata.to_bytes(JSONSerializer())
-    _write_private(folder / "root.key", _seal(root_key, root_passphrase, kdf_rounds))
-    _write_private(folder / "hq.key", _seal(hq_key, hq_passphrase, kdf_rounds))
-    _write_private(folder / "1.root.json", data)
-    return root_fingerprint(data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,62 +75,98 @@ class Signer:
 
 
 def open_signer(folder: Path, passphrase: str) -> Signer:
-    """Open the headquarters' key.
+    """Open the headquarters' key: the one of ``hq.key``, ``hq-2.key`` ... that the newest root names.
 
     Raises:
-        SigningError: the folder is no signing folder, the passphrase is wrong, or the root does not name this key.
+        SigningError: the folder is no signing folder, the passphrase is wrong, or the root names no key here.
     """
-    try:
-        sealed = (folder / "hq.key").read_bytes()
-        root = Metadata[Root].from_bytes(_newest_root(folder).read_bytes()).signed
-    except (FileNotFoundError, NotADirectoryError) as error:
+    root = newest_root(folder).signed
+    named = {keyid for role in HQ_ROLES for keyid in root.roles[role].keyids}
+    for path in sorted(folder.glob("hq*.key")):
+        if SSlibKey.from_crypto(read_public(public_path(path)).key).keyid in named:
+            signer = CryptoSigner(open_key(path, passphrase))
+            if all(signer.public_key.keyid in root.roles[role].keyids for role in HQ_ROLES):
+                return Signer(folder=folder, hq=signer)
+    raise SigningError(f"The root in {folder} does not name any hq.key there.", todo="Take both from one backup.")
+
+
+def newest_root(folder: Path) -> Metadata[Root]:
+    """The root with the highest number in a signing folder.
+
+    Raises:
+        SigningError: there is none, or it cannot be read.
+    """
+    numbered = {int(p.name.split(".")[0]): p for p in folder.glob("*.root.json") if p.name.split(".")[0].isdigit()}
+    if not numbered:
         raise SigningError(
-            f"{folder} is no signing folder: {error.filename} is missing.",
-            todo=f"Make one with: fieldpost-bundle key new --out {folder}",
-        ) from error
+            f"{folder} is no signing folder: 1.root.json is missing.",
+            todo=f"Make one with: fieldpost-bundle root init --out {folder}",
+        )
+    path = numbered[max(numbered)]
+    try:
+        return Metadata[Root].from_bytes(path.read_bytes())
     except DeserializationError as error:
-        raise SigningError(f"The root in {folder} cannot be read: {error}.", todo="Take it from a backup.") from error
-    try:
-        key = load_ssh_private_key(sealed, passphrase.encode())
-    except (ValueError, TypeError) as error:
-        raise SigningError(
-            f"{folder / 'hq.key'} does not open with this passphrase.", todo="Try again, or take the key from a backup."
-        ) from error
-    if not isinstance(key, Ed25519PrivateKey):
-        raise SigningError(f"{folder / 'hq.key'} is no Ed25519 key.", todo="Take it from a backup.")
-    signer = CryptoSigner(key)
-    if any(signer.public_key.keyid not in root.roles[role].keyids for role in HQ_ROLES):
-        raise SigningError(f"The root in {folder} does not name its hq.key.", todo="Take both from one backup.")
-    return Signer(folder=folder, hq=signer)
+        raise SigningError(f"{path} cannot be read: {error}.", todo="Take it from a backup.") from error
 
 
-def publish(signer: Signer, targets: Mapping[str, tuple[int, str]], out: Path, *, bundle: str, date: datetime) -> int:
+def publish(
+    signer: Signer,
+    targets: Mapping[str, tuple[int, str]],
+    out: Path,
+    *,
+    bundle: str,
+    date: datetime,
+    accepted: Accepted = Accepted(),  # noqa: B008 a value without state
+) -> int:
     """Sign ``targets`` (name to length and SHA-256) and write the metadata folder ``out``; returns the version.
 
     The version is one more than the last, or the last again when exactly the same is signed for the same date, so
     that a repeated build is byte-identical. It is on disk before the metadata exist: a version is never used twice.
 
+    Args:
+        accepted: contributors' packages in the bundle; their roles travel as they signed them.
+
     Raises:
-        SigningError: published.json cannot be read.
+        SigningError: published.json or contributors.json cannot be read, or a target was revoked.
     """
-    expires = _whole_second(date) + LIFETIME
+    date = date.astimezone(UTC).replace(microsecond=0)
+    expires = date + LIFETIME
     files = {path: TargetFile(length, {"sha256": sha256}, path) for path, (length, sha256) in sorted(targets.items())}
-    content = _content(targets, expires, signer)
     with _locked(signer.folder):
+        contributors = read_contributors(signer.folder)
+        _refuse_revoked(targets, contributors)
+        roles = {name: role_version(data) for name, data in given_out_roles(signer.folder).items()}
+        roles |= {name: role_version(data) for name, data in accepted.roles.items()}
+        content = _content(targets, expires, signer, contributors, accepted)
         last = read_published(signer.folder)
         if last is not None and last.content == content:
             version = last.version
         else:
             version = last.version + 1 if last else 1
-            state = Published(version=version, content=content, bundle=bundle, date=_whole_second(date).isoformat())
+            state = Published(version=version, content=content, bundle=bundle, date=date.isoformat())
             told = json.dumps({"format": 1, **asdict(state)}, indent=2, sort_keys=True) + "\n"
-            _write_private(signer.folder / "published.json", told.encode())
+            replace_file(signer.folder / "published.json", told.encode(), mode=0o600)
+        keep_given_out(signer.folder, accepted.roles)
     out.mkdir(parents=True)
     for name, data in signer.roots().items():
         (out / name).write_bytes(data)
-    signed_targets = Targets(version=version, expires=expires, targets=files)
-    snapshot = Snapshot(version=version, expires=expires, meta={"targets.json": MetaFile(version)})
-    timestamp = Timestamp(version=version, expires=expires, snapshot_meta=MetaFile(version))
+    for name, data in accepted.roles.items():
+        (out / f"{roles[name]}.{name}.json").write_bytes(data)
+    # A contributor stays in the snapshot for ever: boxes refuse one that forgets a role. Only the delegation goes.
+    meta = {"targets.json": MetaFile(version), **{f"{name}.json": MetaFile(roles[name]) for name in sorted(roles)}}
+    revoked = {REVOKED: dict(sorted(contributors.revoked.items()))} if contributors.revoked else {}
+    published = {PUBLISHED: date.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    signed_targets = Targets(
+        version=version,
+        expires=expires,
+        targets=files,
+        delegations=contributors.delegations(),
+        unrecognized_fields=revoked,
+    )
+    snapshot = Snapshot(version=version, expires=expires, meta=meta)
+    timestamp = Timestamp(
+        version=version, expires=expires, snapshot_meta=MetaFile(version), unrecognized_fields=published
+    )
     for name, signed in (
         (f"{version}.targets.json", signed_targets),
         (f"{version}.snapshot.json", snapshot),
@@ -170,6 +176,15 @@ def publish(signer: Signer, targets: Mapping[str, tuple[int, str]], out: Path, *
         metadata.sign(signer.hq)
         (out / name).write_bytes(metadata.to_bytes(JSONSerializer()))
     return version
+
+
+def _refuse_revoked(targets: Mapping[str, tuple[int, str]], contributors: Contributors) -> None:
+    for target in sorted(targets.keys() & contributors.revoked.keys()):
+        raise SigningError(
+            f"{target} was revoked: {contributors.revoked[target]}.",
+            needed="A revoked component is never signed again.",
+            todo="Give it a new version, or leave it out.",
+        )
 
 
 def read_published(folder: Path) -> Published | None:
@@ -192,27 +207,24 @@ def read_published(folder: Path) -> Published | None:
         ) from error
 
 
-def _content(targets: Mapping[str, tuple[int, str]], expires: datetime, signer: Signer) -> str:
-    parts = {"targets": dict(targets), "expires": expires.isoformat(), "key": signer.hq.public_key.keyid}
+def _content(
+    targets: Mapping[str, tuple[int, str]],
+    expires: datetime,
+    signer: Signer,
+    contributors: Contributors,
+    accepted: Accepted,
+) -> str:
+    delegations = contributors.delegations()
+    parts = {
+        "targets": dict(targets),
+        "expires": expires.isoformat(),
+        "key": signer.hq.public_key.keyid,
+        "roots": sorted(signer.roots()),
+        "delegations": delegations.to_dict() if delegations else None,
+        "revoked": dict(contributors.revoked),
+        "roles": {name: hashlib.sha256(data).hexdigest() for name, data in accepted.roles.items()},
+    }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def _seal(key: Ed25519PrivateKey, passphrase: str, rounds: int) -> bytes:
-    encryption = PrivateFormat.OpenSSH.encryption_builder().kdf_rounds(rounds).build(passphrase.encode())
-    return key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, encryption)
-
-
-def _newest_root(folder: Path) -> Path:
-    numbered = {int(p.name.split(".")[0]): p for p in folder.glob("*.root.json") if p.name.split(".")[0].isdigit()}
-    return numbered[max(numbered)] if numbered else folder / "1.root.json"
-
-
-def _whole_second(date: datetime) -> datetime:
-    return date.astimezone(UTC).replace(microsecond=0)
-
-
-def _write_private(path: Path, data: bytes) -> None:
-    replace_file(path, data, mode=0o600)
 
 
 @contextmanager

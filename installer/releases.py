@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from bundles.format.durable import replace_file, switch, sync_folder, sync_tree
-from bundles.format.verify import VerifiedBundle, Versions, copy_trust, versions_from
+from bundles.format.metadata import Versions, versions_from
+from bundles.format.verify import VerifiedBundle, copy_trust
 from installer.errors import HomeRefused
 from installer.store import Store
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the folder's own list of names durable, so that a rename survives a power cut."""
+    """Make the folder's own list of names durable, so that a rename survives a power cut; Windows does it by itself."""
+    if os.name == "nt":
+        return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -32,12 +34,12 @@ def replace_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     """Give ``path`` these bytes, whole or not at all; until it is whole, nobody but its owner can read them."""
     draft = path.with_name(path.name + ".tmp")
     draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
+    # Python's own flags make it binary and private to this process, on Windows too.
+    with open(draft, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
         file.write(data)
         file.flush()
-        os.fchmod(descriptor, mode)
-        os.fsync(descriptor)
+        draft.chmod(mode)
+        os.fsync(file.fileno())
     draft.replace(path)
     sync_folder(path.parent)
 

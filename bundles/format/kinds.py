@@ -10,6 +10,8 @@ WEIGHTS = "application/vnd.cncf.model.weight.v1.raw"
 OTHER_FILE = "application/vnd.cncf.model.doc.v1.raw"
 
 KINDS = ("model", "adapter", "langpack", "docpack", "evalset", "dataset", "runtime")
+CONTRIBUTED = ("adapter", "langpack", "docpack", "evalset", "dataset")
+"""Kinds that headquarters may delegate to a contributor. Never a base model or anything that runs or starts a box."""
 _MODEL = "application/vnd.cncf.model.manifest.v1+json"
 
 STICK_FILES = ("START-HERE.txt", "install.sh", "installer.pyz", "index.json", "oci-layout")

@@ -142,16 +142,16 @@ def test_a_wrong_passphrase_and_a_wrong_date_are_said(tmp_path: Path, recipe: Pa
 def test_a_passphrase_file_is_only_for_its_owner(tmp_path: Path) -> None:
     file = tmp_path / "passphrase"
     file.write_text("a good long sentence\n")
-    words = ("key", "new", "--out", tmp_path / "keys", "--passphrase-file", file)
+    words = ("root", "init", "--out", tmp_path / "keys", "--passphrase-file", file)
     file.chmod(0o644)
     assert "chmod 600" in bad(*words)
     file.chmod(0o600)
     assert re.search(r"SHA256:[A-Za-z0-9+/]{43}\n", good(*words))
     assert "never overwritten" in bad(*words)
     file.write_text("\n")
-    assert "is empty" in bad("key", "new", "--out", tmp_path / "more", "--passphrase-file", file)
-    assert "cannot be read" in bad("key", "new", "--out", tmp_path / "more", "--passphrase-file", tmp_path / "none")
-    assert "At least 8" in bad("key", "new", "--out", tmp_path / "more", passphrase="short")
+    assert "is empty" in bad("root", "init", "--out", tmp_path / "more", "--passphrase-file", file)
+    assert "cannot be read" in bad("root", "init", "--out", tmp_path / "more", "--passphrase-file", tmp_path / "none")
+    assert "At least 8" in bad("root", "init", "--out", tmp_path / "more", passphrase="short")
     assert not (tmp_path / "more").exists()
 
 
@@ -161,7 +161,7 @@ def test_a_person_types_each_passphrase_twice_and_sees_none(tmp_path: Path) -> N
     child, terminal = pty.fork()
     if child == 0:
         environment = {k: v for k, v in os.environ.items() if k != "FIELDPOST_PASSPHRASE"}
-        os.execve(sys.executable, [*COMMAND, "key", "new", "--out", str(tmp_path / "keys")], environment)
+        os.execve(sys.executable, [*COMMAND, "root", "init", "--out", str(tmp_path / "keys")], environment)
     shown = b""
     deadline = time.monotonic() + 60
     try:
@@ -183,12 +183,12 @@ def test_a_person_types_each_passphrase_twice_and_sees_none(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["key"], ["key", "new"], ["lock"], ["build"], ["inspect"], ["verify"], ["stick"]]
+    "words", [[], ["root"], ["root", "init"], ["lock"], ["build"], ["inspect"], ["verify"], ["stick"]]
 )
 def test_help_teaches_by_example(words: list[str]) -> None:
     text = good(*words, "--help")
     assert f"fieldpost-bundle {' '.join(words)}".strip() in text
-    if words != ["key"]:
+    if words != ["root"]:
         assert text.count("fieldpost-bundle") >= 2, text
 
 
@@ -202,7 +202,7 @@ def test_a_full_disk_or_a_foreign_folder_is_one_line_and_no_traceback(tmp_path: 
     assert "is no whole bundle" in bad("inspect", tmp_path / "empty")
     locked_away = tmp_path / "file"
     locked_away.write_text("")
-    assert "Traceback" not in bad("key", "new", "--out", locked_away / "keys")
+    assert "Traceback" not in bad("root", "init", "--out", locked_away / "keys")
 
 
 def bare_path(folder: Path, *programs: str) -> str:

@@ -10,7 +10,9 @@ import pytest
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
 from bundles.errors import SigningError
-from bundles.trust import LIFETIME, Signer, new_keys, open_signer, publish, read_published
+from bundles.package import LIFETIME
+from bundles.roots import init_root
+from bundles.trust import Signer, open_signer, publish, read_published
 from tests.support.bundle_factory import DATE, PASSPHRASE, Keys, make_keys
 
 TARGETS = {"models/us/a-1": (12, "a" * 64), "stick/installer.pyz": (7, "b" * 64)}
@@ -29,8 +31,10 @@ def signer(keys: Keys) -> Signer:
 def test_the_folder_is_its_owners_alone(keys: Keys) -> None:
     assert keys.folder.stat().st_mode & 0o777 == 0o700
     assert {p.name: p.stat().st_mode & 0o777 for p in keys.folder.iterdir()} == {
-        "root.key": 0o600,
+        "root-1.key": 0o600,
+        "root-1.pub": 0o600,
         "hq.key": 0o600,
+        "hq.pub": 0o600,
         "1.root.json": 0o600,
     }
 
@@ -47,7 +51,7 @@ def test_the_root_is_signed_by_the_root_key_and_names_the_hq_key(keys: Keys, sig
 
 
 def test_the_keys_are_openssh_keys(keys: Keys) -> None:
-    for name in ("root.key", "hq.key"):
+    for name in ("root-1.key", "hq.key"):
         command = ["ssh-keygen", "-y", "-P", PASSPHRASE, "-f", str(keys.folder / name)]
         said = subprocess.run(command, capture_output=True, text=True, check=True)
         assert said.stdout.startswith("ssh-ed25519 ")
@@ -59,7 +63,7 @@ def test_the_keys_are_openssh_keys(keys: Keys) -> None:
 def test_a_short_passphrase_is_refused(tmp_path: Path, bad: str) -> None:
     for root, hq in ((bad, PASSPHRASE), (PASSPHRASE, bad)):
         with pytest.raises(SigningError, match="At least 8"):
-            new_keys(tmp_path / "keys", root_passphrase=root, hq_passphrase=hq, date=DATE, kdf_rounds=1)
+            init_root(tmp_path / "keys", root_passphrases=[root], hq_passphrase=hq, date=DATE, kdf_rounds=1)
     assert not (tmp_path / "keys").exists()
 
 
@@ -73,11 +77,12 @@ def test_keys_are_never_overwritten(keys: Keys) -> None:
 def test_what_is_no_signing_folder_is_said(keys: Keys, tmp_path: Path) -> None:
     with pytest.raises(SigningError, match="does not open with this passphrase"):
         open_signer(keys.folder, "another one")
-    with pytest.raises(SigningError, match="key new"):
+    with pytest.raises(SigningError, match="root init"):
         open_signer(tmp_path / "none", PASSPHRASE)
     other = make_keys(tmp_path / "other")
-    shutil.copy(other.folder / "hq.key", keys.folder / "hq.key")
-    with pytest.raises(SigningError, match=r"does not name its hq\.key"):
+    for name in ("hq.key", "hq.pub"):
+        shutil.copy(other.folder / name, keys.folder / name)
+    with pytest.raises(SigningError, match=r"does not name any hq\.key"):
         open_signer(keys.folder, PASSPHRASE)
     keys.root.write_bytes(b"{}")
     with pytest.raises(SigningError, match="cannot be read"):

@@ -6,7 +6,8 @@ import shutil
 import pytest
 
 from bundles.format.errors import BundleError, DamagedFile, MissingFile, TrustRefused
-from bundles.format.verify import Versions, verify_bundle
+from bundles.format.metadata import Versions
+from bundles.format.verify import verify_bundle
 from tests.support.bundle_factory import make_bundle, make_keys, model, whole
 
 

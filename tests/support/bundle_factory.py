@@ -20,7 +20,8 @@ from pathlib import Path
 from bundles.build import assemble
 from bundles.components import Layer, PreparedComponent
 from bundles.recipe import Recipe
-from bundles.trust import new_keys, open_signer
+from bundles.roots import init_root
+from bundles.trust import open_signer
 
 PASSPHRASE = "only for tests"
 DATE = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
@@ -55,9 +56,18 @@ class Payload:
     annotations: Mapping[str, str] | None = None
 
 
-def make_keys(folder: Path, *, passphrase: str = PASSPHRASE, date: datetime = DATE) -> Keys:
+def make_keys(
+    folder: Path, *, passphrase: str = PASSPHRASE, date: datetime = DATE, root_keys: int = 1, threshold: int = 1
+) -> Keys:
     """A new signing folder; one bcrypt round, because tests have nothing to hide."""
-    fingerprint = new_keys(folder, root_passphrase=passphrase, hq_passphrase=passphrase, date=date, kdf_rounds=1)
+    fingerprint = init_root(
+        folder,
+        root_passphrases=[passphrase] * root_keys,
+        hq_passphrase=passphrase,
+        threshold=threshold,
+        date=date,
+        kdf_rounds=1,
+    )
     return Keys(folder=folder, passphrase=passphrase, fingerprint=fingerprint)
 
 

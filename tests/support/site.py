@@ -74,7 +74,7 @@ class Site:
         return self.folder / "hub"
 
     def make_keys(self) -> None:
-        run("fieldpost-bundle", "key", "new", "--out", self.keys, env={"FIELDPOST_PASSPHRASE": PASSPHRASE})
+        run("fieldpost-bundle", "root", "init", "--out", self.keys, env={"FIELDPOST_PASSPHRASE": PASSPHRASE})
 
     def fingerprint(self) -> str:
         facts = json.loads(run("fieldpost-bundle", "inspect", self.bundle, "--json").stdout)
