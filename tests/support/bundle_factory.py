@@ -13,15 +13,17 @@ Each further bundle of the same keys is newer than the one before. ``model`` and
 import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from bundles.build import assemble
 from bundles.components import Layer, PreparedComponent
+from bundles.package import new_contributor
 from bundles.recipe import Recipe
 from bundles.roots import init_root
 from bundles.trust import open_signer
+from bundles.write import write_components
 
 PASSPHRASE = "only for tests"
 DATE = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
@@ -128,16 +130,7 @@ def make_bundle(
     date: datetime = DATE,
 ) -> Path:
     """A signed bundle at ``folder``, which is also how its stick looks; returns ``folder``."""
-    recipe = Recipe(
-        path=folder / "recipe.toml",
-        name=name,
-        version=version,
-        publisher=publisher,
-        title=title,
-        languages=tuple(languages),
-        components=(),
-        accepted_licences=frozenset(),
-    )
+    recipe = _recipe(folder, name=name, version=version, publisher=publisher, title=title, languages=languages)
     with tempfile.TemporaryDirectory() as scratch:
         pyz = Path(scratch) / "installer.pyz"
         pyz.write_bytes(installer)
@@ -148,6 +141,39 @@ def make_bundle(
         signer = open_signer(keys.folder, keys.passphrase)
         assemble(recipe, prepared, out=folder, signer=signer, installer=pyz, date=date)
     return folder
+
+
+def make_package(
+    folder: Path, *, components: Sequence[Payload], contributor: str = "amina", version: str = "1.0.0"
+) -> Path:
+    """A contributor's package, not signed yet; returns ``folder``."""
+    recipe = _recipe(folder, name=folder.name, version=version, publisher=contributor, title="Package")
+    with tempfile.TemporaryDirectory() as scratch:
+        prepared = [
+            _prepare(replace(payload, publisher=contributor), Path(scratch) / str(number))
+            for number, payload in enumerate(components)
+        ]
+        write_components(recipe, prepared, folder)
+    return folder
+
+
+def make_contributor(folder: Path, name: str = "amina") -> Path:
+    """A contributor's key; returns the private one's path, and the public one lies beside it."""
+    new_contributor(folder, name, PASSPHRASE, kdf_rounds=1)
+    return folder / f"{name}.key"
+
+
+def _recipe(folder: Path, *, name: str, version: str, publisher: str, title: str, languages: Sequence[str] = ("en",)):
+    return Recipe(
+        path=folder / "recipe.toml",
+        name=name,
+        version=version,
+        publisher=publisher,
+        title=title,
+        languages=tuple(languages),
+        components=(),
+        accepted_licences=frozenset(),
+    )
 
 
 def _prepare(payload: Payload, scratch: Path) -> PreparedComponent:
