@@ -182,12 +182,17 @@ def cards(home: Path, name: str | None) -> None:
 def index(files: tuple[Path, ...], docpack: str, language: str, out: Path) -> None:
     """Index documents for search. The bundler calls this; the same files give the same bytes.
 
+    Read are Markdown, text, HTML, PDF, Word, OpenDocument, EPUB, CSV and workbooks. What is worth knowing about them
+    (copies, pages without text) is said on standard error.
+
     \b
     fieldpost index guides/*.md --docpack field-guides --language en --out index.sqlite
     """
     from appliance.knowledge.index import build_index
 
-    build_index(files, docpack=docpack, language=language, out=out)
+    build_index(
+        files, docpack=docpack, language=language, out=out, note=lambda words: click.echo(f"Note: {words}", err=True)
+    )
 
 
 main.add_command(evaluate)

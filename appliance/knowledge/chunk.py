@@ -1,7 +1,8 @@
 """A document as passages: pieces small enough for a prompt, each exactly a span of the document. Pure.
 
 A passage is one section's text. A longer section is cut between paragraphs and table rows, then between sentences,
-and only then between words. Storing and finding passages is left to ``index`` and ``retrieve``.
+and only then between words. Where a table is cut, the passages after the first name its columns in their heading.
+Storing and finding passages is left to ``index`` and ``retrieve``.
 """
 
 import re
@@ -13,7 +14,15 @@ from appliance.exchange import Passage
 from appliance.knowledge.document import Document
 
 LIMIT = 600
-"""Characters a passage may have: about 150 tokens of English, so that three leave a small model room to answer."""
+"""Characters a passage may have: about 150 tokens of English, so that three leave a small model room to answer.
+
+A character of a script that takes three bytes in UTF-8 (Ethiopic, Indic, Thai, Chinese) counts twice: models cut it
+into more tokens."""
+
+_WIDE = re.compile("[\u0800-\U0010ffff]")
+_MOST_ROWS = 1_000
+"""Rows of a table that are looked back over for its columns."""
+_RULE = re.compile(r"[|\s:-]+")
 
 NOT_PROSE = frozenset({"sources", "references", "vyanzo", "marejeo"})
 """Headings of sections that hold nothing to answer from, nor do the sections below them."""
@@ -38,7 +47,8 @@ def passages(document: Document, *, docpack: str, limit: int = LIMIT) -> list[Pa
     """The document's passages in order, none longer than ``limit`` characters.
 
     Every word under a heading that is prose is in exactly one passage, and ``passage.text`` is
-    ``document.text[passage.start : passage.end]``.
+    ``document.text[passage.start : passage.end]``. A heading with nothing below it is a passage of its own: in what is
+    printed large, it may be all that a page says.
     """
     found: list[Passage] = []
     for section in _sections(document):
@@ -49,7 +59,7 @@ def passages(document: Document, *, docpack: str, limit: int = LIMIT) -> list[Pa
                     docpack=docpack,
                     document=document.path,
                     title=document.title,
-                    heading=section.heading,
+                    heading=_with_columns(document.text, section, start),
                     lang=document.lang,
                     text=document.text[start:end],
                     start=start,
@@ -67,7 +77,7 @@ def _sections(document: Document) -> Iterator[_Section]:
     yield _Section(heading="", start=0, end=borders[0])
     path: dict[int, str] = {}
     title_seen = False
-    for mark, end in zip(marks, borders[1:], strict=True):
+    for number, (mark, end) in enumerate(zip(marks, borders[1:], strict=True)):
         path = {level: words for level, words in path.items() if level < mark.level}
         if mark.level == 1 and not title_seen and mark.text == document.title:
             title_seen = True  # it is in every passage's title already
@@ -76,7 +86,30 @@ def _sections(document: Document) -> Iterator[_Section]:
         if any(words.casefold().rstrip(":") in NOT_PROSE for words in path.values()):
             continue
         heading = " > ".join(words for _, words in sorted(path.items()) if words)
-        yield _Section(heading=heading, start=mark.end, end=end)
+        below = marks[number + 1].level if number + 1 < len(marks) else 0
+        alone = below <= mark.level and not text[mark.end : end].strip() and mark.text
+        yield _Section(heading=heading, start=mark.start if alone else mark.end, end=end)
+
+
+def _with_columns(text: str, section: _Section, start: int) -> str:
+    """The section's heading, and the columns' names where the passage begins amid a Markdown table."""
+    at = start
+    for _ in range(_MOST_ROWS):
+        line = text.rfind("\n", section.start, at - 1) + 1
+        if at <= section.start or line < section.start or not text.startswith("|", line):
+            break
+        at = line
+    if at == start or not text.startswith("|", start):
+        return section.heading
+    names, rule, *_ = [*text[at:start].split("\n"), ""]
+    if not rule.strip() or not _RULE.fullmatch(rule):
+        return section.heading
+    columns = " | ".join(cell.strip() for cell in names.strip().strip("|").split("|") if cell.strip())
+    return f"{section.heading} > {columns}" if section.heading else columns
+
+
+def _size(text: str, start: int, end: int) -> int:
+    return end - start + len(_WIDE.findall(text, start, end))
 
 
 def _cut(
@@ -86,21 +119,22 @@ def _cut(
     start, end = _trim(text, start, end)
     if start == end:
         return
-    if end - start <= limit:
+    if _size(text, start, end) <= limit:
         yield start, end
         return
     if not borders:  # one word longer than a passage
-        for at in range(start, end, limit):
-            yield from _cut(text, at, min(at + limit, end), limit)
+        step = limit if _size(text, start, end) == end - start else max(1, limit // 2)
+        for at in range(start, end, step):
+            yield from _cut(text, at, min(at + step, end), limit)
         return
     packed = start
     for piece_start, piece_end in _pieces(text, start, end, borders[0]):
-        if piece_end - packed <= limit:
+        if _size(text, packed, piece_end) <= limit:
             continue
         if packed < piece_start:
             yield from _cut(text, packed, piece_start, limit, borders[1:])
         packed = piece_start
-        if piece_end - piece_start > limit:
+        if _size(text, piece_start, piece_end) > limit:
             yield from _cut(text, piece_start, piece_end, limit, borders[1:])
             packed = piece_end
     yield from _cut(text, packed, end, limit, borders[1:])

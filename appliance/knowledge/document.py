@@ -33,6 +33,8 @@ class Document:
     """In order; their spans do not overlap."""
     pages: tuple[int, ...] = ()
     """Where each page begins in the text, the first one first; empty for a document without pages."""
+    notes: tuple[str, ...] = ()
+    """What whoever adds the document should know, in whole sentences: pages that could not be read."""
 
     def page(self, at: int) -> int | None:
         """The page, from 1, on which the character ``at`` stands; None in a document without pages."""

@@ -8,7 +8,7 @@ import contextlib
 import os
 import sqlite3
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sqlite_utils import Database
@@ -17,7 +17,8 @@ from appliance.errors import KnowledgeError
 from appliance.exchange import Passage
 from appliance.knowledge.chunk import passages
 from appliance.knowledge.document import Document
-from appliance.knowledge.ingest import read_document
+from appliance.knowledge.duplicates import find_same, in_words
+from appliance.knowledge.ingest import read_documents
 from appliance.knowledge.words import tokenizer
 
 APPLICATION_ID = 0x46706978  # "Fpix"
@@ -25,13 +26,16 @@ FORMAT = 2
 """SQLite's ``user_version`` of the file."""
 
 
-def build_index(files: Sequence[Path], *, docpack: str, language: str, out: Path) -> int:
+def build_index(
+    files: Sequence[Path], *, docpack: str, language: str, out: Path, note: Callable[[str], None] = lambda _: None
+) -> int:
     """Read documents and write their index. An older file at ``out`` is replaced, whole or not at all.
 
     Args:
-        files: Markdown or text files; a document is called by its file name.
+        files: of the kinds that ``ingest`` knows; a document is called by its file name.
         docpack: the docpack's name, part of every passage's id.
         language: the documents' language, as a BCP 47 primary tag.
+        note: told, in sentences, of copies and of pages that hold no text.
 
     Returns:
         The number of passages.
@@ -39,7 +43,15 @@ def build_index(files: Sequence[Path], *, docpack: str, language: str, out: Path
     Raises:
         KnowledgeError: a file cannot be read, two have one name, or there is nothing to index.
     """
-    documents = [read_document(file, name=file.name, lang=language) for file in sorted(files, key=lambda f: f.name)]
+    documents = read_documents(sorted(files, key=lambda f: f.name), lang=language)
+    for document in documents:
+        for words in document.notes:
+            note(f"{document.path}: {words}")
+    same = find_same(documents)
+    for pair in same:
+        note(in_words(pair))
+    copies = {pair.second for pair in same if pair.share == 1}
+    documents = [document for document in documents if document.path not in copies]
     return write_index(documents, docpack=docpack, language=language, out=out)
 
 

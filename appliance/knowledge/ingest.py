@@ -1,72 +1,266 @@
-"""A file as a document: Markdown or plain text, its title, and its text as it stands.
+"""A file as a document, whatever kind it is. Every file is parsed in a limited child process, never in ours.
 
-The text is only made uniform (UTF-8, NFC, line ends), never changed: what is cited must be what was written.
-Cutting it into passages is left to ``chunk``.
+Which bytes mean what is left to the parsers (``parse_*``), what a child may do to ``confine``; cutting the text into
+passages to ``chunk``.
 """
 
-import unicodedata
+import json
+import re
+import signal
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
+from appliance.child import Child, WireError, exit_in_words
 from appliance.errors import KnowledgeError
 from appliance.knowledge.document import Document, Heading
 
-SUFFIXES = (".md", ".markdown", ".txt")
-MAX_BYTES = 20 * 1024 * 1024
+KINDS: Mapping[str, str] = {
+    ".csv": "csv",
+    ".docx": "docx",
+    ".epub": "epub",
+    ".htm": "html",
+    ".html": "html",
+    ".markdown": "markdown",
+    ".md": "markdown",
+    ".ods": "sheets",
+    ".odt": "odt",
+    ".pdf": "pdf",
+    ".tsv": "csv",
+    ".txt": "text",
+    ".xhtml": "html",
+    ".xls": "sheets",
+    ".xlsx": "sheets",
+}
+"""Endings of the files that can be read, and the parser of each."""
+
+MEMORY = 300 << 20
+"""Bytes of address space that reading one file may take."""
+
+_MIB = 1 << 20
+MAX_BYTES: Mapping[str, int] = {"pdf": 512 * _MIB, "epub": 256 * _MIB, "docx": 256 * _MIB, "odt": 256 * _MIB}
+MAX_OTHER = 20 * _MIB
+"""Bytes that files of the other kinds may have; they are read into memory whole."""
+
+_CPU_S = 15
+_CPU_S_MIB = 1
+_WALL = 40
+"""Times the processor's limit: a child that runs only when nobody else does may wait long for its turn."""
+
+Detect = Callable[[str], str | None]
+"""The language of a text as a BCP 47 primary tag, or None where it is not certain."""
+
+Told = Callable[[int, int], None]
+"""Told how many pages or parts of a file are done, and of how many."""
+
+_TAG = re.compile("[A-Za-z]{2,3}")
+_OLD = {
+    b"\xd0\xcf\x11\xe0": "an old Word, Excel or PowerPoint file",
+    b"{\\rtf": "an RTF file",
+    b"\x7fELF": "a program",
+    b"MZ": "a program",
+}
+_SAMPLE = 20_000
+_SPAWN_TODO = "Try again; if it stays so, the machine may be short of memory."
 
 
-def read_document(file: Path, *, name: str, lang: str) -> Document:
-    """Read a file.
+class Reader:
+    """Reads files, one after the other. A context manager; ``close`` it otherwise. For one thread."""
 
-    Args:
-        name: what the document is called in its docpack.
-        lang: the language it is written in.
+    def __init__(self, *, idle: bool = True, detect: Detect | None = None) -> None:
+        """Start the process that parses.
+
+        Args:
+            idle: parse only when nobody else wants the processor, as on a box that answers questions meanwhile.
+            detect: tells a text's language; without it, a file's own word counts, or the one given for all.
+
+        Raises:
+            KnowledgeError: no process can be started.
+        """
+        self._idle = idle
+        self._detect = detect
+        self._folder = tempfile.TemporaryDirectory(prefix="fieldpost-read-")
+        self._child: Child | None = None
+        self.peak = 0
+        """Most bytes of memory that a file has taken so far."""
+        self.cpu_s = 0.0
+        """Processor seconds that all files have taken so far."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._child is not None:
+            self._child.close()
+            self._child = None
+        self._folder.cleanup()
+
+    def read(self, file: Path, *, name: str, lang: str, told: Told | None = None) -> Document:
+        """Read one file.
+
+        Args:
+            name: what the document is called in its docpack.
+            lang: its language, where neither the text nor the file tells.
+            told: hears how far it is.
+
+        Raises:
+            KnowledgeError: it cannot be read, and why.
+        """
+        kind = _kind(file)
+        answer = self._parse(file, kind, told)
+        if "why" in answer:
+            raise KnowledgeError(f"{file} {str(answer['why'])[:500]}.", todo=str(answer.get("todo", ""))[:500])
+        try:
+            return _document(answer, name=name, lang=lang, detect=self._detect)
+        except (ValueError, KeyError, TypeError) as error:
+            raise KnowledgeError(f"{file} made its reader answer nonsense.", todo="Do not use this file.") from error
+
+    def _parse(self, file: Path, kind: str, told: Told | None) -> dict[str, Any]:
+        out = Path(self._folder.name) / "answer"
+        out.unlink(missing_ok=True)
+        cpu_s = _CPU_S + _CPU_S_MIB * (file.stat().st_size // _MIB)
+        request = {
+            "file": str(file.absolute()),
+            "out": str(out),
+            "kind": kind,
+            "idle": self._idle,
+            "cpu_s": cpu_s,
+            "wall_s": cpu_s * _WALL,
+        }
+        if self._child is None:
+            try:
+                self._child = Child("appliance.knowledge.parse_worker", memory=MEMORY)
+            except WireError as error:
+                raise KnowledgeError(f"{file} cannot be read: {error}.", todo=_SPAWN_TODO) from error
+        try:
+            self._child.wire.send(request)
+            while "status" not in (said := self._child.wire.receive(cpu_s * (_WALL + 1)) or {"gone": True}):
+                if "gone" in said:
+                    raise WireError("it ended")
+                if told:
+                    told(said["done"], said["of"])
+        except (WireError, TimeoutError) as error:
+            child, self._child = self._child, None
+            child.kill()
+            raise KnowledgeError(
+                f"{file} cannot be read: the reading process {child.close()}.", todo=_SPAWN_TODO
+            ) from error
+        self.peak = max(self.peak, said["peak"])
+        self.cpu_s += said["cpu_s"]
+        if said["status"] == 0:
+            answer = json.loads(out.read_bytes())
+            return answer if isinstance(answer, dict) else {}
+        return {"why": _ending(said, cpu_s), "todo": "Do not use this file as it is: save it anew or get it again."}
+
+
+def _kind(file: Path) -> str:
+    """Which parser reads the file, by its ending and its first bytes.
 
     Raises:
-        KnowledgeError: it cannot be read, or is no UTF-8 text of a kind that is known.
+        KnowledgeError: none does, or it is too large.
     """
-    if file.suffix.lower() not in SUFFIXES:
-        raise KnowledgeError(f"{file} is no text file.", needed=f"Known are: {', '.join(SUFFIXES)}.")
+    known = ", ".join(sorted(KINDS))
+    kind = KINDS.get(file.suffix.lower())
+    if kind is None:
+        raise KnowledgeError(f"{file} is no document of a known kind.", needed=f"Known are: {known}.")
     try:
-        if file.stat().st_size > MAX_BYTES:
-            raise KnowledgeError(f"{file} is larger than {MAX_BYTES >> 20} MiB.", todo="Split it.")
-        raw = file.read_bytes()
-        text = raw.decode("utf-8-sig")
+        size = file.stat().st_size
+        with file.open("rb") as opened:
+            head = opened.read(1024)
     except OSError as error:
         raise KnowledgeError(f"{file} cannot be read: {error.strerror}.", todo="Check its name and rights.") from error
-    except UnicodeDecodeError as error:
+    most = MAX_BYTES.get(kind, MAX_OTHER)
+    if size > most:
+        raise KnowledgeError(f"{file} is larger than {most // _MIB} MiB.", todo="Split it.")
+    if not size:
+        raise KnowledgeError(f"{file} is empty.", todo="Get it again from its source.")
+    really = _look(head)
+    if kind in ("pdf", "docx", "odt", "epub", "sheets"):
+        fits = really == ("pdf" if kind == "pdf" else "zip") or (kind == "sheets" and head[:4] == b"\xd0\xcf\x11\xe0")
+    else:
+        fits = not really
+    if not fits:
+        what = {"pdf": "a PDF", "zip": "a zip archive, as Word and Excel files are"}.get(really, really)
         raise KnowledgeError(
-            f"{file} is not text in UTF-8 (byte {error.start}).", todo="Save it as UTF-8 text."
-        ) from error
-    if "\0" in text:
-        raise KnowledgeError(f"{file} holds binary data.", needed="Text in UTF-8 is needed.")
-    text = unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n"))
-    marks = headings(text) if file.suffix.lower() != ".txt" else []
-    title = next((h.text for h in marks if h.level == 1 and h.text), "")
+            f"{file} is {what or 'something else'}, not what its ending {file.suffix} says.",
+            todo="Give it the right ending, or save it in one of the known kinds.",
+        )
+    return kind
+
+
+def _look(head: bytes) -> str:
+    if b"%PDF-" in head:
+        return "pdf"
+    if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
+        return "zip"
+    return next((what for magic, what in _OLD.items() if head.startswith(magic)), "")
+
+
+def _ending(said: Mapping[str, Any], cpu_s: int) -> str:
+    if said["late"]:
+        return f"was not read within {cpu_s * _WALL} s"
+    if said["status"] == -signal.SIGXCPU:
+        return f"took more than {cpu_s} s of processor time to read"
+    return f"made its reader fail: it {exit_in_words(int(said['status']), b'')}"
+
+
+def _document(raw: Mapping[str, Any], *, name: str, lang: str, detect: Detect | None) -> Document:
+    """The child's answer as a document. The child may have been taken over by its file: every number is checked."""
+    text = raw["text"]
+    pages = tuple(raw["pages"])
+    marks = []
+    end = 0
+    for level, words, start, stop in raw["headings"]:
+        if not (end <= start <= stop <= len(text) and 1 <= level <= 9 and isinstance(words, str)):
+            raise ValueError("a heading out of place")
+        end = stop
+        marks.append(Heading(level=level, text=words, start=start, end=stop))
+    if list(pages) != sorted(pages) or any(not 0 <= page <= len(text) for page in pages):
+        raise ValueError("a page out of place")
+    if not text.strip():
+        raise KnowledgeError(f"{name} holds no text.", todo="Look at it in a reader: it may be empty.")
     stem = Path(name).stem.replace("-", " ").replace("_", " ").strip()
-    return Document(path=name, title=title or stem or name, lang=lang, text=text, headings=tuple(marks))
+    declared = str(raw["lang"]).split("-")[0].split("_")[0]
+    return Document(
+        path=name,
+        title=str(raw["title"])[:200] or stem or name,
+        lang=(detect(text[:_SAMPLE]) if detect else None)
+        or (declared.lower() if _TAG.fullmatch(declared) else "")
+        or lang,
+        text=text,
+        headings=tuple(marks),
+        pages=pages,
+        notes=tuple(str(note)[:500] for note in raw["notes"]),
+    )
 
 
-def headings(text: str) -> list[Heading]:
-    """The ``#`` headings of a Markdown text, in order; those inside code fences are none."""
-    found: list[Heading] = []
-    fence = ""
-    start = 0
-    for line in text.splitlines(keepends=True):
-        bare = line.strip()
-        if fence:
-            fence = "" if bare.startswith(fence) and not bare.strip(fence[0]) else fence
-        elif bare.startswith(("```", "~~~")):
-            fence = bare[: len(bare) - len(bare.lstrip(bare[0]))]
-        elif line.startswith("#"):
-            level = len(line) - len(line.lstrip("#"))
-            words = line[level:]
-            if level <= 6 and (not words.strip() or words[0] in " \t"):
-                found.append(Heading(level=level, text=_bare(words), start=start, end=start + len(line)))
-        start += len(line)
-    return found
+def read_documents(
+    files: Sequence[Path], *, lang: str, idle: bool = False, detect: Detect | None = None
+) -> list[Document]:
+    """Read files, each under its own name.
 
-
-def _bare(words: str) -> str:
-    words = words.strip()
-    closing = words.rstrip("#")
-    return closing.strip() if not closing or closing.endswith((" ", "\t")) else words
+    Raises:
+        KnowledgeError: some cannot be read; all of these are named.
+    """
+    documents = []
+    refused: list[KnowledgeError] = []
+    with Reader(idle=idle, detect=detect) as reader:
+        for file in files:
+            try:
+                documents.append(reader.read(file, name=file.name, lang=lang))
+            except KnowledgeError as error:
+                refused.append(error)
+    if len(refused) > 1:
+        raise KnowledgeError(
+            f"{len(refused)} of {len(files)} documents cannot be read:\n" + "\n".join(map(str, refused))
+        )
+    if refused:
+        raise refused[0]
+    return documents

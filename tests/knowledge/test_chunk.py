@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from appliance.borders import ENDS, WIDE_ENDS
 from appliance.knowledge.chunk import LIMIT, passages
 from appliance.knowledge.document import Document
-from appliance.knowledge.ingest import headings, read_document
+from appliance.knowledge.ingest import Reader
+from appliance.knowledge.parse_text import headings
 
 DOCS = Path(__file__).resolve().parents[2] / "bundles" / "demo" / "docs"
 
@@ -31,15 +32,24 @@ def document(text: str, *, markdown: bool = True) -> Document:
 
 
 def prose(text: str) -> str:
-    """What must be in a passage: the text without headings and without the sections of sources."""
+    """What must be in a passage: the text, without the sections of sources and without headings that have one below."""
     kept, at, skip = "", 0, 0
-    for mark in [*headings(text), None]:
+    marks = headings(text)
+    for number, mark in enumerate([*marks, None]):
         end = mark.start if mark else len(text)
         kept += "" if skip else text[at:end]
         if mark:
             at = mark.end
             skip = mark.level if mark.text == "Sources" else (skip if skip and mark.level > skip else 0)
+            after = marks[number + 1] if number + 1 < len(marks) else None
+            below = text[mark.end : after.start if after else len(text)]
+            if not skip and mark.text and not below.strip() and not (after and after.level > mark.level):
+                kept += text[mark.start : mark.end]
     return kept
+
+
+def size(text: str) -> int:
+    return sum(1 + (sign >= "\u0800") for sign in text)
 
 
 @given(TEXTS, st.integers(20, LIMIT))
@@ -49,7 +59,7 @@ def test_passages_are_exact_ordered_spans_that_lose_nothing(text: str, limit: in
     for passage in found:
         assert passage.text == text[passage.start : passage.end]
         assert passage.text == passage.text.strip() != ""
-        assert len(passage.text) <= limit
+        assert size(passage.text) <= limit
         assert passage.start >= end
         end = passage.end
     assert re.sub(r"\s", "", "".join(p.text for p in found)) == re.sub(r"\s", "", prose(text))
@@ -95,9 +105,38 @@ def test_a_long_table_is_cut_between_rows() -> None:
     assert [line for p in found for line in p.text.splitlines()] == rows
 
 
+def test_a_cut_table_names_its_columns_again() -> None:
+    rows = [f"| {n} kg | {n * 5} millilitres |" for n in range(60)]
+    text = "## Doses\nFirst.\n\n" + "\n".join(["| Weight | Dose |", "| --- | :-: |", *rows]) + "\n\nAfter it."
+    first, *others = passages(document(text), docpack="p")
+    assert first.heading == "Doses"
+    assert len(others) > 2
+    assert (others[0].heading, others[0].text[:6]) == ("Doses", "| Weig")
+    assert {p.heading for p in others[1:] if p.text.startswith("|")} == {"Doses > Weight | Dose"}
+    assert all(p.heading == "Doses" for p in others if not p.text.startswith("|"))
+    alone = passages(document("\n".join(rows)), docpack="p")
+    assert {p.heading for p in alone} == {""}
+
+
+def test_a_heading_with_nothing_below_it_is_found_too() -> None:
+    found = passages(document("# Title\n## Give 10 ml\n## Then\n### wait\n"), docpack="p")
+    assert [(p.heading, p.text) for p in found] == [("Give 10 ml", "## Give 10 ml"), ("Then > wait", "### wait")]
+
+
+def test_scripts_without_spaces_are_cut_between_sentences() -> None:
+    sentence = "把水烧开并至少保持一分钟。"
+    found = passages(document(sentence * 100, markdown=False), docpack="p")
+    assert all(p.text.startswith("把水") and p.text.endswith("。") for p in found)
+    assert all(LIMIT // 4 < len(p.text) <= LIMIT // 2 for p in found[:-1])
+    thai = passages(document("ต้มน้ำให้เดือด" * 200, markdown=False), docpack="p")
+    assert all(size(p.text) <= LIMIT for p in thai)
+
+
 def test_the_demo_guides_keep_their_tables_and_leave_their_sources() -> None:
-    for path in sorted(DOCS.glob("*.md")):
-        guide = read_document(path, name=path.name, lang="en")
+    with Reader(idle=False) as reader:
+        guides = {path: reader.read(path, name=path.name, lang="en") for path in sorted(DOCS.glob("*.md"))}
+    assert guides
+    for path, guide in guides.items():
         found = passages(guide, docpack="field-guides")
         assert any("| --- |" in p.text for p in found), path
         assert not any(p.heading == "Sources" or "World Health Organization" in p.text for p in found), path
