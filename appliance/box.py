@@ -13,6 +13,7 @@ from appliance.engine.client import WorkerEngine
 from appliance.errors import AdapterError, LanguageError
 from appliance.knowledge.retrieve import Retriever
 from appliance.language.translate import Translator
+from appliance.log.chain import LEAVES
 from appliance.log.store import Log, Recorder
 from appliance.pipeline import Pipeline
 from appliance.release import Release, load_release
@@ -58,7 +59,7 @@ class Box:
 class _Unrecorded:
     """In place of the log, where a box is measured and not used."""
 
-    def append(self, stream: str, body: Mapping[str, object], egress: bool = True) -> int:
+    def append(self, stream: str, body: Mapping[str, object], egress: bool | None = None) -> int:
         return 0
 
 
@@ -80,7 +81,8 @@ def open_box(home: Home, *, recorded: bool = True) -> Iterator[Box]:
         log: Recorder = _Unrecorded()
         if recorded:
             home.prepare_data()
-            log = opened.enter_context(Log.open(home.log, load_or_make_identity(home).box))
+            box = load_or_make_identity(home).box
+            log = opened.enter_context(Log.open(home.log, box, LEAVES[config.safety.share]))
         retriever = opened.enter_context(Retriever([c.only("index.sqlite") for c in release.of("docpack")]))
         translator = opened.enter_context(Translator(_packs(release)))
         engine = opened.enter_context(

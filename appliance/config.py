@@ -46,6 +46,9 @@ class SafetyConfig:
 
     phone_regions: tuple[str, ...] = ("KE", "TZ", "UG")
     """ISO 3166 regions whose national telephone number formats are recognised, besides the international one."""
+    share: str = field(default="text", metadata={"choices": ("text", "metrics", "nothing")})
+    """What the site's people agreed may ever leave the box, redacted: what they write too, only figures, or nothing. A
+    record keeps what held when it was written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +163,11 @@ def _table(kind: type[T], raw: Any, where: str) -> T:
             if not isinstance(value, list) or not all(isinstance(v, str) and _REGION.fullmatch(v) for v in value):
                 raise ConfigError(f"{where} {name} is {value!r}.", needed='Regions such as ["KE", "TZ"] are needed.')
             values[name] = tuple(value)
+        elif isinstance(wanted, str):
+            if value not in known[name].metadata["choices"]:
+                choices = ", ".join(f'"{choice}"' for choice in known[name].metadata["choices"])
+                raise ConfigError(f"{where} {name} is {value!r}.", needed=f"One of these is needed: {choices}.")
+            values[name] = value
         elif isinstance(value, bool) or not isinstance(value, int) or value < known[name].metadata["least"]:
             least = known[name].metadata["least"]
             raise ConfigError(f"{where} {name} is {value!r}.", needed=f"A whole number from {least} is needed.")

@@ -26,6 +26,13 @@ GENESIS = bytes(32)
 MAX_BODY = 256 * 1024
 """Bytes a record's body may have."""
 
+LEAVES: Mapping[str, tuple[str, ...]] = {
+    "text": STREAMS,
+    "metrics": ("safety", "audit", "metric"),
+    "nothing": (),
+}
+"""By what a site agreed to share: streams whose bodies may leave the box. Of the others only commitments ever do."""
+
 SALTED = ("feedback", "chat")
 """Streams whose bodies people wrote."""
 SALT_BYTES = 16

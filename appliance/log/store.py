@@ -9,7 +9,7 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,7 @@ _PAGE = 1000
 class Recorder(Protocol):
     """What the pipeline needs of a log."""
 
-    def append(self, stream: str, body: Mapping[str, object], egress: bool = True) -> int: ...
+    def append(self, stream: str, body: Mapping[str, object], egress: bool | None = None) -> int: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,15 +49,18 @@ class Log:
     """An open log, made by ``Log.open`` or ``Log.open_to_read``; closed by leaving its ``with`` block. Any thread may
     call it."""
 
-    def __init__(self, path: Path, database: Database, boot: int) -> None:
+    def __init__(self, path: Path, database: Database, boot: int, leaves: Collection[str] = STREAMS) -> None:
         self.path = path
+        self._leaves = leaves
         self.boot = boot
         self._database = database
         self._lock = threading.Lock()
 
     @classmethod
-    def open(cls, path: Path, box: str) -> "Log":
+    def open(cls, path: Path, box: str, leaves: Collection[str] = STREAMS) -> "Log":
         """Open the log at ``path``, or begin it for the box with id ``box``.
+
+        ``leaves`` are the streams whose bodies may leave the box (``chain.LEAVES``).
 
         Raises:
             LogError: the file cannot be opened, is from a newer Fieldpost, or is another box's.
@@ -70,7 +73,7 @@ class Log:
             except BaseException:
                 database.close()
                 raise
-        return cls(path, database, boot)
+        return cls(path, database, boot, leaves)
 
     @classmethod
     def open_to_read(cls, path: Path, box: str) -> "Log":
@@ -112,10 +115,11 @@ class Log:
     ) -> None:
         self.close()
 
-    def append(self, stream: str, body: Mapping[str, object], egress: bool = True) -> int:
+    def append(self, stream: str, body: Mapping[str, object], egress: bool | None = None) -> int:
         """Write one record and return its ``seq``; it is on the disk then.
 
-        ``egress`` False keeps the body on this box for good: only its commitment is ever shipped.
+        ``egress`` False keeps the body on this box for good: only its commitment is ever shipped. None leaves that to
+        what the site shares.
 
         Raises:
             LogError: nothing was recorded, and why: disk full, file damaged, unknown stream, no JSON.
@@ -123,7 +127,7 @@ class Log:
         chain.stream_number(stream)
         data = chain.canonical(body)
         with self._write() as database:
-            return self._insert(database, stream, data, egress)
+            return self._insert(database, stream, data, stream in self._leaves if egress is None else egress)
 
     def erase(self, stream: str, seqs: Sequence[int]) -> int:
         """Take the bodies and salts of some records away for good; how many had one. The chain still verifies.

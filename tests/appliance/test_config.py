@@ -33,6 +33,8 @@ def test_given_keys_replace_the_defaults(tmp_path):
         ("[engine]\nmax_tokens = 0\n", "whole number from 8"),
         ("[knowledge]\npassages = 0\n", "whole number from 1"),
         ('[safety]\nphone_regions = ["kenya"]\n', "Regions such as"),
+        ('[safety]\nshare = "all"\n', 'share is \'all\'. One of these is needed: "text", "metrics", "nothing"'),
+        ("[safety]\nshare = []\n", "One of these is needed"),
         ("engine = 3\n", "A table is needed"),
         ("[safety]\nphone_regions = [1]\n", "Regions such as"),
         ("[engine\n", "not readable as TOML"),

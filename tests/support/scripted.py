@@ -89,7 +89,7 @@ class ListLog:
         self.records: list[tuple[str, Mapping[str, object]]] = []
         self._full = full
 
-    def append(self, stream: str, body: Mapping[str, object], egress: bool = True) -> int:
+    def append(self, stream: str, body: Mapping[str, object], egress: bool | None = None) -> int:
         if self._full:
             raise LogError("The disk is full.")
         self.records.append((stream, body))
