@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bundles.format.delta import UPDATE_FILE, deltas_in
 from bundles.format.digest import digest_of_file, digest_of_stream
 from bundles.format.errors import DamagedFile
 from bundles.format.kinds import INDEX, STICK_FILES
@@ -40,6 +41,8 @@ class Checked:
     paths: tuple[str, ...]
     """Every file that belongs to the bundle, relative to it; sorted."""
     bytes: int
+    absent: int = 0
+    """Files that are not here, or only as deltas: of a partial bundle, which a box with an older one completes."""
 
 
 def check_bundle(folder: Path, root: bytes) -> Checked:
@@ -54,9 +57,15 @@ def check_bundle(folder: Path, root: bytes) -> Checked:
     digest, size = digest_of_file(folder / "index.json")
     blobs = {Descriptor(media_type=INDEX, digest=digest, size=size): "the index", **dict(_blobs(verified))}
     with byte_bar("checking", sum(blob.size for blob in blobs)) as bar:
+        partial = (folder / UPDATE_FILE).is_file()
+        absent = {blob for blob in blobs if partial and not (folder / blob_path(blob.digest)).exists()}
         for blob, name in blobs.items():
-            _check_blob(folder, blob, name, bar)
-    paths = sorted({*STICK_FILES, *(blob_path(blob.digest) for blob in blobs), *_read_before(verified)})
+            if blob not in absent:
+                _check_blob(folder, blob, name, bar)
+    paths = sorted(
+        {*STICK_FILES, *(blob_path(blob.digest) for blob in blobs if blob not in absent), *_read_before(verified)}
+        | ({UPDATE_FILE, *(delta.path for delta in deltas_in(folder))} if partial else set())
+    )
     return Checked(
         bundle=verified.index.name,
         version=verified.index.version,
@@ -73,6 +82,7 @@ def check_bundle(folder: Path, root: bytes) -> Checked:
         ),
         paths=tuple(paths),
         bytes=sum((folder / path).stat().st_size for path in paths),
+        absent=len(absent),
     )
 
 

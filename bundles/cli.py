@@ -166,6 +166,8 @@ def verify(bundle: Path, trust: Path, as_json: bool) -> None:
     rows = [(c.target, str(c.files), size(c.bytes), "good") for c in checked.components]
     click.echo(table(("signed as", "files", "size", "checked"), rows))
     click.echo(f"\nVerified: {checked.bundle} {checked.version}, {len(checked.paths)} files, {size(checked.bytes)}")
+    if checked.absent:
+        click.echo(f"A partial bundle: {checked.absent} files come from the older bundle that a box has.")
     click.echo(f"Root fingerprint:  {checked.fingerprint}")
 
 

@@ -10,7 +10,8 @@ from bundles.carry import pull as pull_bundle
 from bundles.carry import push as push_bundle
 from bundles.carry import trust_file, trust_fingerprint
 from bundles.registry import Registry, parse_reference
-from bundles.telling import default_cache, size
+from bundles.telling import default_cache, size, table
+from bundles.update import Update, compare, write_update
 
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -18,7 +19,7 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 def register(group: click.Group) -> None:
     """Give the commands to ``fieldpost-bundle``."""
-    for command in (push, pull):
+    for command in (push, pull, diff, update):
         group.add_command(command)
 
 
@@ -73,3 +74,65 @@ def pull(place: str, out: Path, trust: Path | None, fingerprint: str | None, as_
     what = f"{checked.bundle} {checked.version}, {len(checked.paths)} files, {size(checked.bytes)}"
     click.echo(f"{out}: {what}, every byte checked")
     click.echo(f"Root fingerprint:  {checked.fingerprint}")
+
+
+@click.command()
+@click.argument("old", type=_FOLDER)
+@click.argument("new", type=_FOLDER)
+@click.option("--files", is_flag=True, help="Every file, not only the components.")
+@click.option("--json", "as_json", is_flag=True, help="Print every file as JSON.")
+def diff(old: Path, new: Path, files: bool, as_json: bool) -> None:
+    """Tell what a site that has the bundle OLD receives to have NEW.
+
+    \b
+    fieldpost-bundle diff build/clinic-1.1 build/clinic-1.2
+    fieldpost-bundle diff build/clinic-1.1 build/clinic-1.2 --files
+
+    Deltas are really made, so it takes minutes for gigabytes that changed.
+    """
+    _tell(compare(old, new), files=files, as_json=as_json)
+
+
+@click.command()
+@click.argument("old", type=_FOLDER)
+@click.argument("new", type=_FOLDER)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The partial bundle's folder.")
+@click.option("--files", is_flag=True, help="Tell every file, not only the components.")
+@click.option("--json", "as_json", is_flag=True, help="Print every file as JSON.")
+def update(old: Path, new: Path, out: Path, files: bool, as_json: bool) -> None:
+    """Write the part of the bundle NEW that a site with OLD lacks: a partial bundle, for a stick or a thin line.
+
+    \b
+    fieldpost-bundle update build/clinic-1.1 build/clinic-1.2 --out build/update
+    fieldpost-bundle stick build/update --out /media/stick
+
+    Files that changed a little come as deltas. A box that has not the old bundle refuses it and says so.
+    """
+    _tell(write_update(old, new, out), files=files, as_json=as_json)
+
+
+def _tell(found: Update, *, files: bool, as_json: bool) -> None:
+    if as_json:
+        told = {**asdict(found), "size": found.size, "sent": found.sent}
+        click.echo(json.dumps(told, indent=2, sort_keys=True))
+        return
+    rows = []
+    for component in dict.fromkeys(part.component for part in found.parts):
+        parts = [part for part in found.parts if part.component == component]
+        hows = ", ".join(
+            f"{count} {how}"
+            for how in ("there", "delta", "packed", "whole")
+            if (count := sum(part.how == how for part in parts))
+        )
+        whole, sent = sum(part.size for part in parts), sum(part.sent for part in parts)
+        rows.append((component or "signatures and the rest", _mb(whole), _mb(sent), hows))
+        if files and component:
+            rows += [(f"  {part.path}", _mb(part.size), _mb(part.sent), part.how) for part in parts]
+    click.echo(f"From {found.old} to {found.new}\n")
+    click.echo(table(("part", "MB", "MB sent", "files"), rows))
+    share = 100 * found.sent / found.size
+    click.echo(f"\nA site receives {_mb(found.sent)} MB of {_mb(found.size)} MB ({share:.2g} %).")
+
+
+def _mb(count: int) -> str:
+    return f"{count / 1e6:,.3f}"

@@ -10,6 +10,7 @@ BundleError (bundles.format.errors)
 ├── IndexFailed       ``fieldpost index`` did not make a document index
 ├── PackageRefused    a contributor's package holds what they may not sign, or is not signed by them
 ├── SigningError      the signing folder or its passphrase is not usable
+├── UpdateError       no box could go from the one bundle to the other
 └── StickError        the stick cannot take the bundle, or gave back other bytes than were written
 """
 
@@ -50,6 +51,10 @@ class PackageRefused(BundleError):
 
 class SigningError(BundleError):
     """The signing folder or its passphrase is not usable."""
+
+
+class UpdateError(BundleError):
+    """No box could go from the one bundle to the other."""
 
 
 class StickError(BundleError):

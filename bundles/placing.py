@@ -3,10 +3,11 @@
 import shutil
 from pathlib import Path
 
+from bundles.format.delta import UPDATE_FILE
 from bundles.format.errors import BundleError
 from bundles.format.kinds import STICK_FILES
 
-KNOWN = frozenset({*STICK_FILES, "blobs", "tuf"})
+KNOWN = frozenset({*STICK_FILES, UPDATE_FILE, "blobs", "deltas", "tuf"})
 """What may lie in a bundle's folder; one that holds anything else is not ours to replace."""
 
 

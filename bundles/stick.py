@@ -16,10 +16,11 @@ from pathlib import Path
 
 from bundles.check import check_bundle
 from bundles.errors import StickError
+from bundles.format.delta import UPDATE_FILE, deltas_in
 from bundles.format.digest import digest_of, digest_of_file
 from bundles.format.durable import forget_cached, sync_folder
 from bundles.format.errors import BundleError
-from bundles.format.layout import blob_path, open_file, read_blob
+from bundles.format.layout import blob_path, damaged, open_file, read_blob
 from bundles.format.manifest import parse_index, parse_manifest
 from bundles.progress import byte_bar
 
@@ -62,6 +63,8 @@ def write_stick(bundle: Path, stick: Path, *, mounts: Path = MOUNTS) -> Receipt:
     with open_file(bundle, "tuf/1.root.json") as file:
         root = file.read()
     source = check_bundle(bundle, root)
+    # Nobody signs these, so they are compared with the bundle's own.
+    hints = [path for path in source.paths if path.startswith("deltas/")]
     before = _blobs_named_on(stick)
     missing = [path for path in source.paths if not _same(bundle / path, stick / path)]
     _refuse_too_large(bundle, missing, stick, mounts)
@@ -73,6 +76,9 @@ def write_stick(bundle: Path, stick: Path, *, mounts: Path = MOUNTS) -> Receipt:
         forget_cached(stick / path)
     try:
         back = check_bundle(stick, root)
+        for path in hints:
+            if digest_of_file(stick / path) != digest_of_file(bundle / path):
+                raise damaged(path)
     except (BundleError, OSError) as error:
         raise StickError(
             f"The stick does not give back what was written: {error}", todo="Run it again, or take another stick."
@@ -181,8 +187,10 @@ def _blobs_named_on(stick: Path) -> set[str]:
 def _remove_ours(stick: Path, kept: set[str], before: set[str]) -> int:
     stale = [stick / path for path in sorted(before - kept)]
     stale += [p for p in (stick / "tuf").iterdir() if _METADATA.fullmatch(p.name) and f"tuf/{p.name}" not in kept]
-    for folder in (stick, stick / "tuf", stick / "blobs" / "sha256"):
-        stale += [p for p in folder.iterdir() if _PART.fullmatch(p.name)]
+    stale += [stick / delta.path for delta in deltas_in(stick) if delta.path not in kept]
+    stale += [stick / UPDATE_FILE] if UPDATE_FILE not in kept else []
+    for folder in (stick, stick / "tuf", stick / "blobs" / "sha256", stick / "deltas"):
+        stale += [p for p in folder.iterdir() if _PART.fullmatch(p.name)] if folder.is_dir() else []
     removed = 0
     for path in stale:
         if path.is_file():

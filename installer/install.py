@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bundles.format.delta import UPDATE_FILE
 from bundles.format.digest import digest_of_file, root_fingerprint
 from bundles.format.durable import replace_file
 from bundles.format.errors import MissingFile
@@ -37,6 +38,10 @@ Progress = Callable[[str, int, int], None]
 
 INSTALLER = "installer.pyz"
 """Its name on the stick, and in HOME."""
+_ANOTHER = "Run this again with another stick of the same bundle: it fills in what is missing."
+_PARTIAL = (
+    "This stick holds only what changed since an older bundle that this box lacks: use a stick of the whole bundle."
+)
 NAMED = 20
 """Damaged files that one error names; the next run names the rest."""
 
@@ -121,7 +126,7 @@ def _copy(bundle: VerifiedBundle, stick: Path, home: Path, store: Store, progres
         raise SourceDamaged(
             " ".join(error.found for error in refused[:NAMED]) + more,
             needed=f"{len(refused)} of {len(missing)} files could not be taken; the other {copied} are kept.",
-            todo="Run this again with another stick of the same bundle: it fills in what is missing.",
+            todo=_PARTIAL if (stick / UPDATE_FILE).exists() else _ANOTHER,
         )
 
 

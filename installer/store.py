@@ -8,10 +8,12 @@ HOME/
 import hashlib
 import os
 from collections.abc import Callable, Collection, Iterable
+from contextlib import nullcontext
 from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
+from bundles.format.delta import Delta, apply_delta, deltas_in
 from bundles.format.digest import CHUNK, digest_of_file
 from bundles.format.durable import sync_folder
 from bundles.format.errors import BundleError, DamagedFile
@@ -65,15 +67,19 @@ class Store:
         """
         part = self._part(blob)
         name = blob_path(blob.digest)
+        delta = self._delta(blob, stick)
         if begun := part.exists():
             part.chmod(0o644)  # a run that ended just before the rename left it read-only
-        with open_file(stick, name) as source, part.open("a+b") as out:
-            whole = _copy(source, out, blob, name, progress)
-            if not whole and begun:
-                # What the earlier run left may be what is wrong, so the stick is blamed only without it.
-                progress(-out.tell())
-                out.truncate(0)
+        with nullcontext() if delta else open_file(stick, name) as source, part.open("a+b") as out:
+            if delta is not None:
+                whole, name = self._build(stick, delta, out, blob, progress), delta.path
+            elif source is not None:
                 whole = _copy(source, out, blob, name, progress)
+                if not whole and begun:
+                    # What the earlier run left may be what is wrong, so the stick is blamed only without it.
+                    progress(-out.tell())
+                    out.truncate(0)
+                    whole = _copy(source, out, blob, name, progress)
             if not whole:
                 part.unlink()
                 raise damaged(name)
@@ -89,6 +95,33 @@ class Store:
             )
         part.rename(self.path(blob.digest))
         sync_folder(self._blobs)
+
+    def _delta(self, blob: Descriptor, stick: Path) -> Delta | None:
+        """How to make the blob of one that is here, when the stick does not have it whole."""
+        if (stick / blob_path(blob.digest)).exists():
+            return None
+        usable = (
+            delta
+            for delta in deltas_in(stick)
+            if delta.digest == blob.digest and (delta.base is None or self.path(delta.base).exists())
+        )
+        return next(usable, None)
+
+    def _build(self, stick: Path, delta: Delta, out: BinaryIO, blob: Descriptor, progress: Progress) -> bool:
+        """Fill ``out`` from a delta, and sync it; whether it then is the blob. Nothing of an earlier run is used."""
+        out.truncate(0)
+        digest = hashlib.sha256()
+
+        def write(piece: bytearray) -> None:
+            digest.update(piece)
+            out.write(piece)
+            out.flush()
+            os.fdatasync(out.fileno())
+            progress(len(piece))
+
+        base = self.path(delta.base) if delta.base else None
+        apply_delta(stick, delta, base, blob.size, write)
+        return f"sha256:{digest.hexdigest()}" == blob.digest
 
     def take_all(self, blobs: Iterable[Descriptor], stick: Path, progress: Progress) -> list[BundleError]:
         """Copy what can be copied; what could not, so that another stick may fill in."""
