@@ -1,6 +1,5 @@
 """What an edit of a 20 MB document pack costs to send, with its real index: three kinds of edit.
 
-
 A round is one pack of ROUNDS MB of made-up guides; the edits are: a chapter rewritten in two of the guides, one
 sentence in 3 % of all paragraphs, and 3 % of all paragraphs rewritten, wherever they stand.
 """
