@@ -4,6 +4,7 @@ The sole importer of gradio, which reads these settings when it is imported.
 """
 
 import os
+import re
 
 os.environ.update(
     GRADIO_ANALYTICS_ENABLED="False",
@@ -15,6 +16,7 @@ os.environ.update(
 )
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +28,23 @@ from appliance.errors import FieldpostError
 from appliance.exchange import Question
 from appliance.web import render
 from appliance.web.api import MOST_CHARACTERS
-from appliance.web.jobs import Jobs
+from appliance.web.jobs import Jobs, Snapshot
 from appliance.web.strings import own_name, preferred, words
 
 # System fonts only: a font service cannot be reached, and waiting for one is the classic offline complaint.
 _FONTS = ["system-ui", "Noto Sans", "Noto Naskh Arabic", "Noto Nastaliq Urdu", "Noto Sans Ethiopic", "sans-serif"]
 _PLAIN = ""
+_STATIC = Path(__file__).parent / "static"
+# The tab names the question before it is sent: so the answer is found even when nothing but the question got through.
+_REMEMBER = """(question, lang, form) => {
+  const bytes = Array.from(crypto.getRandomValues(new Uint8Array(16)));
+  const job = bytes.map((byte) => byte.toString(16).padStart(2, '0')).join('');
+  sessionStorage.setItem('fieldpost-job', job);
+  sessionStorage.setItem('fieldpost-question', question);
+  return [question, lang, form, job];
+}"""
+_RECALL = "() => ['fieldpost-job', 'fieldpost-question'].map((key) => sessionStorage.getItem(key) || '')"
+_JOB = re.compile("[0-9a-f]{32}")
 
 
 def mount(app: FastAPI, box: Box, jobs: Jobs) -> None:
@@ -56,7 +69,8 @@ def mount(app: FastAPI, box: Box, jobs: Jobs) -> None:
         pwa=False,
         mcp_server=False,
         theme=gr.themes.Base(font=[font(name) for name in _FONTS], font_mono=[font("monospace")], text_size="lg"),
-        css=(Path(__file__).parent / "static" / "page.css").read_text(encoding="utf-8"),
+        css=(_STATIC / "page.css").read_text(encoding="utf-8"),
+        js=(_STATIC / "page.js").read_text(encoding="utf-8"),
     )
 
 
@@ -94,7 +108,8 @@ def _page(box: Box, jobs: Jobs) -> Any:
         original = gr.HTML(elem_id="original")
         sources = gr.HTML(elem_id="sources")
         plain_page = gr.HTML(render.plain_page(site[0]))
-        running = gr.State("")
+        running = gr.Textbox("", visible="hidden", elem_id="running")  # a State would never reach the tab
+        looking = gr.Timer(1.0, active=False)
 
         labels = [language, question, form, ask_button, stop_button, plain_page]
 
@@ -112,27 +127,42 @@ def _page(box: Box, jobs: Jobs) -> Any:
         def greet(request: gr.Request) -> list[Any]:
             return relabel(preferred(request.headers.get("accept-language", ""), site))
 
-        async def ask(text: str, lang: str, kind: str) -> AsyncIterator[tuple[Any, Any, Any, Any]]:
+        async def ask(text: str, lang: str, kind: str, job_id: str) -> AsyncIterator[tuple[Any, Any, Any, Any]]:
             if not text.strip():
                 yield f'<p class="fp-error">{words(lang)["empty"]}</p>', "", "", ""
                 return
             try:
                 box.check(lang=lang, adapter=kind or None)
-                job = jobs.start(Question(text=text[:MOST_CHARACTERS], lang=lang, adapter=kind or None))
+                fresh = _JOB.fullmatch(job_id) and not jobs.get(job_id)
+                asked = Question(text=text[:MOST_CHARACTERS], lang=lang, adapter=kind or None)
+                job = jobs.start(replace(asked, id=job_id) if fresh else asked)
             except FieldpostError as error:
                 yield render.error(str(error)), "", "", ""
                 return
             shown = None
             async for snapshot in job.watch():
-                cited = render.sources(snapshot)
+                whole = rendered(snapshot)
                 # Unchanged sources are not sent again: a passage that a reader unfolded would fold.
-                yield (
-                    render.answer(snapshot),
-                    render.original(snapshot, box.pipeline.working_lang),
-                    gr.skip() if cited == shown else cited,
-                    snapshot.id,
-                )
-                shown = cited
+                yield (*whole[:2], gr.skip() if whole[2] == shown else whole[2], snapshot.id)
+                shown = whole[2]
+
+        def rendered(snapshot: Snapshot) -> tuple[str, str, str]:
+            return (
+                render.answer(snapshot),
+                render.original(snapshot, box.pipeline.working_lang),
+                render.sources(snapshot),
+            )
+
+        def look(job_id: str, text: str = "") -> tuple[Any, ...]:
+            """The tab is back: what its last question has come to, and whether to look again in a second.
+
+            A question that never arrived is at least still in its field.
+            """
+            job = jobs.get(job_id)
+            if job is None:
+                return *[gr.skip()] * 4, gr.Timer(active=False), text or gr.skip()
+            snapshot = job.snapshot
+            return *rendered(snapshot), snapshot.id, gr.Timer(active=not snapshot.over), gr.skip()
 
         def stop(job_id: str) -> None:
             job = jobs.get(job_id)
@@ -140,17 +170,22 @@ def _page(box: Box, jobs: Jobs) -> Any:
                 job.stop()
 
         # Past the queue: an answer asked for in the moment in which a queued event ends its stream is never shown.
-        page.load(greet, None, labels, api_visibility="private", show_progress="hidden", queue=False)
-        language.input(relabel, language, labels, api_visibility="private", show_progress="hidden", queue=False)
+        quietly: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
+        page.load(greet, None, labels, **quietly)
+        found = [answer, original, sources, running, looking, question]
+        page.load(look, [running, question], found, js=_RECALL, **quietly)
+        looking.tick(look, running, found, **quietly)
+        language.input(relabel, language, labels, **quietly)
         ask_button.click(
             ask,
-            [question, language, form],
+            [question, language, form, running],
             [answer, original, sources, running],
+            js=_REMEMBER,
             api_visibility="private",
             show_progress="hidden",
             concurrency_limit=None,
         )
-        stop_button.click(stop, running, None, api_visibility="private", show_progress="hidden", queue=False)
+        stop_button.click(stop, running, None, **quietly)
     page.queue(max_size=64, api_open=False)
     page.state_session_capacity = 200
     return page

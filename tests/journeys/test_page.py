@@ -124,3 +124,38 @@ def test_an_empty_question_is_met_with_words(phone: Page):
 def test_choosing_english_changes_the_words(phone: Page):
     phone.locator("#language").get_by_text("English").click()
     expect(phone.locator("button#ask")).to_have_text("Ask")
+
+
+def test_a_reloaded_page_finds_its_answer_and_a_new_tab_finds_nothing(phone: Page):
+    ask(phone, SWAHILI)
+    expect(phone.locator('.fp-status[data-state="done"]')).to_be_visible(timeout=60_000)
+    answer = phone.locator(".fp-answer").inner_text()
+    phone.reload()
+    expect(phone.locator(".fp-answer")).to_have_text(answer, timeout=20_000)
+    expect(phone.locator(".fp-source").first).to_be_visible()
+    neighbour = phone.context.new_page()
+    neighbour.goto(phone.url)
+    expect(neighbour.locator("button#ask")).to_have_text("Uliza")
+    expect(neighbour.locator(".fp-answer")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    "lost", ["**/gradio_api/queue/data**", "**/gradio_api/queue/join**"], ids=["answer", "question"]
+)
+def test_what_the_wifi_took_is_found_when_it_is_back(chromium: Browser, box, lost: str):
+    """The answer's stream, or the question itself, breaks off as when a phone leaves the Wi-Fi."""
+    page = chromium.new_context(viewport={"width": 360, "height": 740}, locale="sw-KE").new_page()
+    page.goto(box.url)
+    expect(page.locator("button#ask")).to_have_text("Uliza")
+    page.route(lost, lambda route: route.abort())
+    with page.expect_request(lost):
+        ask(page, SWAHILI)
+    page.unroute(lost)
+    with page.expect_navigation():
+        page.context.set_offline(True)
+        page.context.set_offline(False)
+    if "join" in lost:
+        expect(page.locator("#question textarea")).to_have_value(SWAHILI, timeout=20_000)
+        page.locator("button#ask").click()
+    expect(page.locator('.fp-status[data-state="done"]')).to_be_visible(timeout=60_000)
+    page.context.close()
