@@ -14,7 +14,7 @@ from bundles.indexer import Indexer
 from bundles.lock import LockedFile, measure
 from bundles.recipe import Component, Recipe
 from bundles.runtime_archive import check_runtime
-from bundles.scan import GgufFacts, scan_split, scan_text, scan_weights
+from bundles.scan import GgufFacts, scan_document, scan_split, scan_text, scan_weights
 from bundles.word_lists import check_glossary, check_strings
 
 MAX_TITLE = 120
@@ -159,7 +159,7 @@ def _langpack(job: _Job) -> PreparedComponent:
 def _docpack(job: _Job) -> PreparedComponent:
     documents = [file.here for file in job.of("documents")]
     for document in documents:
-        scan_text(document)
+        scan_document(document)
     language = job.component.language or ""
     index = job.folder / "index.sqlite"
     job.indexer(documents, docpack=job.component.name, language=language, out=index)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+import click
+
 from bundles.errors import IndexFailed
 
 _TIMEOUT_S = 3600
@@ -18,7 +20,7 @@ class Indexer(Protocol):
 
 
 def fieldpost_index(files: Sequence[Path], *, docpack: str, language: str, out: Path) -> None:
-    """Run ``fieldpost index FILE... --docpack NAME --language LANG --out PATH``.
+    """Run ``fieldpost index FILE... --docpack NAME --language LANG --out PATH``; its notes go to standard error.
 
     Raises:
         IndexFailed: the command is missing, failed, or wrote nothing.
@@ -36,9 +38,11 @@ def fieldpost_index(files: Sequence[Path], *, docpack: str, language: str, out: 
     if child.returncode != 0 or not out.is_file():
         said = (child.stderr or child.stdout).decode("utf-8", "replace").strip().splitlines()
         raise IndexFailed(
-            f"docpack/{docpack}: fieldpost index ended with {child.returncode}: {said[-1] if said else 'no words'}.",
+            f"docpack/{docpack}: fieldpost index ended with {child.returncode}: {' '.join(said[-20:]) or 'no words'}.",
             todo=_TODO,
         )
+    for note in child.stderr.decode("utf-8", "replace").strip().splitlines():
+        click.echo(f"docpack/{docpack}: {note}", err=True)
 
 
 _TODO = "Run scripts/setup, and look at the documents it names."

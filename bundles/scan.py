@@ -1,7 +1,8 @@
 """Looks into every file before it is signed: is it what its place in the recipe says, and nothing that can run?
 
-Weights are GGUF and nothing else; every other file is plain UTF-8 text. Pickles, and archives that may hold some,
-have no place. Argos packages are ``bundles.argos_package``'s.
+Weights are GGUF and nothing else; documents are text, PDF, or office files, which ``fieldpost index`` then reads in a
+limited child; every other file is plain UTF-8 text. Pickles, and archives that may hold some, have no place. Argos
+packages are ``bundles.argos_package``'s.
 """
 
 import importlib.util
@@ -38,6 +39,10 @@ _REFUSED = (
     (b"\x7fELF", "a program"),
     (b"MZ", "a program"),
 )
+
+_ZIPPED = frozenset({".docx", ".epub", ".ods", ".odt", ".xlsx"})
+_NO_TEXT = _ZIPPED | {".pdf", ".xls", ".htm", ".html", ".xhtml"}
+"""Documents that need not be UTF-8 text: web pages may name another encoding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +161,22 @@ def _header(path: Path, *words: str) -> dict[str, Any]:
 def _refuse_nameless(facts: Mapping[str, Any], path: Path) -> None:
     if not facts["architecture"]:
         raise ScanRefused(f"{path.name} names no architecture.", todo="Convert it again with llama.cpp.")
+
+
+def scan_document(path: Path) -> None:
+    """Check a docpack's document by its ending and first bytes; that it can be read is shown by indexing it.
+
+    Raises:
+        ScanRefused: it is a program or an archive, or a text that is not UTF-8.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in _NO_TEXT:
+        scan_text(path)
+        return
+    with path.open("rb") as file:
+        head = file.read(8)
+    if not (suffix in _ZIPPED and head.startswith(b"PK\x03\x04")):
+        refuse_dangerous(head, path.name)
 
 
 def scan_text(path: Path) -> str:

@@ -1,6 +1,6 @@
 """Zip archives as office files and books are: looked through before anything is read, never unpacked to a disk.
 
-Refused are bombs, names that lead out of the archive, links, locked members, and members twice.
+Refused are bombs, names that lead out of the archive, links, macros, locked members, and members twice.
 """
 
 import zipfile
@@ -81,6 +81,8 @@ class Archive:
         parts = name.replace("\\", "/").split("/")
         if ".." in parts or name.startswith(("/", "\\")) or ":" in parts[0] or "\0" in name:
             raise Unreadable(f"holds a part {shown} that leads out of it", "Do not use it; ask where it is from.")
+        if name.casefold().endswith("vbaproject.bin"):
+            raise Unreadable("holds macros, programs that run when it is opened", "Save it without macros, as .docx.")
         if member.external_attr >> 28 == _LINK:
             raise Unreadable(f"holds a link, {shown}", "Do not use it; ask where it is from.")
         if member.flag_bits & 1:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bundles.errors import ScanRefused
 from bundles.gguf_header import MalformedError, read_header
-from bundles.scan import refuse_dangerous, scan_text, scan_weights
+from bundles.scan import refuse_dangerous, scan_document, scan_text, scan_weights
 from tests.support.gguf import gguf, key, lora, string, tensor
 
 
@@ -122,3 +122,19 @@ def test_text_is_utf8_without_nul(tmp_path: Path) -> None:
 )
 def test_real_files_pass(shared: Path, name: str, adapter: bool, architecture: str) -> None:
     assert scan_weights(shared / "models" / name, adapter=adapter).architecture == architecture
+
+
+def test_documents_may_be_office_files_and_pdfs_but_no_programs_or_other_archives(tmp_path: Path) -> None:
+    scan_document(weights(tmp_path, b"PK\x03\x04rest", "guide.docx"))
+    scan_document(weights(tmp_path, b"%PDF-1.7\n\xff", "guide.pdf"))
+    scan_document(weights(tmp_path, b"<p>caf\xe9", "guide.html"))
+    scan_document(weights(tmp_path, b"# Maji", "guide.md"))
+    for name, data in (
+        ("guide.pdf", b"PK\x03\x04rest"),
+        ("guide.docx", b"\x7fELFrest"),
+        ("guide.docx", b"\x80\x04rest"),
+        ("guide.zip", b"PK\x03\x04rest"),
+        ("guide.md", b"caf\xe9"),
+    ):
+        with pytest.raises(ScanRefused, match=name):
+            scan_document(weights(tmp_path, data, name))

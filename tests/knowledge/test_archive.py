@@ -29,6 +29,11 @@ def test_a_name_that_leads_out_is_refused(read: Read, name: str) -> None:
         read("a.docx", changed(docx(BODY), lambda archive: archive.writestr(name, "x")))
 
 
+def test_macros_are_refused(read: Read) -> None:
+    with pytest.raises(KnowledgeError, match="holds macros"):
+        read("a.docx", docx(BODY, more={"word/vbaProject.bin": "x"}))
+
+
 def test_a_link_is_refused(read: Read) -> None:
     link = zipfile.ZipInfo("word/media")
     link.external_attr = 0o120777 << 16
