@@ -4,7 +4,7 @@ What TUF says is checked by python-tuf's client workflow. On a box four things a
 each is a rule that can be turned to the standard's way:
 
     no clock       a box has none to trust, so expiry never blocks; versions only grow
-    Ed25519 only   one kind of key, verified in pure Python where there is no ``cryptography``
+    Ed25519 only   one kind of key, verified in pure Python where there is no ``cryptography``; none under two names
     one spelling   metadata are accepted only as we write them, so that no byte is free to change
     a floor        versions kept apart from TUF's own files, which a power cut can empty
 
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tuf.api import exceptions
-from tuf.api.metadata import Metadata, Root
+from tuf.api.metadata import Metadata, Root, TargetFile
 from tuf.api.serialization.json import JSONSerializer
 from tuf.ngclient import Updater, UpdaterConfig
 from tuf.ngclient.fetcher import FetcherInterface
@@ -114,18 +114,26 @@ class SignedMetadata:
         """Every file of metadata that was read from the source, relative to it."""
         return tuple(self._source.read)
 
-    def target(self, name: str) -> Descriptor:
-        """What is signed under a name, through whichever delegation may sign it.
+    def find(self, name: str) -> TargetFile:
+        """A target as TUF has it, through whichever delegation may sign it.
 
         Raises:
             TrustRefused: nobody who may has signed it.
-            FormatRefused: it was signed without a SHA-256.
             DamagedFile, MissingFile: a contributor's metadata.
         """
         with self._in_words():
             target = self.updater.get_targetinfo(name)
         if target is None:
             raise TrustRefused(f"{name} is not signed by anybody who may.", todo="Build the bundle again.")
+        return target
+
+    def target(self, name: str) -> Descriptor:
+        """What is signed under a name, as our format has it; raises as ``find`` does.
+
+        Raises:
+            FormatRefused: it was signed without a SHA-256.
+        """
+        target = self.find(name)
         digest = f"sha256:{target.hashes.get('sha256')}"
         if not is_digest(digest):
             raise FormatRefused(f"{name} is signed without a SHA-256.", todo="Build the bundle again.")
@@ -198,7 +206,13 @@ def _older(name: str) -> TrustRefused:
 
 def _refuse_other_keys(name: str, metadata: Metadata[Any]) -> None:
     holder = metadata.signed if isinstance(metadata.signed, Root) else getattr(metadata.signed, "delegations", None)
+    seen: set[str] = set()
     for key in holder.keys.values() if holder is not None else ():
+        public = str(key.keyval.get("public")).lower()
+        if public in seen:
+            # A threshold counts names, so one key under two of them would count twice.
+            raise TrustRefused(f"{name} names one key twice.", todo="Use a stick from your organisation.")
+        seen.add(public)
         if (key.keytype, key.scheme) != ("ed25519", "ed25519"):
             raise TrustRefused(
                 f"{name} names a key of the type {key.keytype}.",

@@ -1,0 +1,601 @@
+"""Our verifier by TUF's own rules, through the command line of TUF's conformance suite and over HTTP.
+
+Each area of that suite has its tests here: starting, updating, downloading, expiry, rollback, keys and thresholds,
+rotation, delegations, unusual names, hashes, and what lies in the metadata folder after a refusal.
+"""
+
+import importlib.machinery
+import importlib.util
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from tuf.api.metadata import Metadata
+
+from tests.support.site import ROOT
+from tests.support.tuf_repository import TOP, Repository, signer
+
+CLIENT = ROOT / "tests/support/tuf_client"
+
+
+def _load():
+    loader = importlib.machinery.SourceFileLoader("tuf_client", str(CLIENT))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("tuf_client", loader))
+    loader.exec_module(module)
+    return module
+
+
+main = _load().main
+PAST = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
+
+
+class Client:
+    """A client that knows a repository's first root."""
+
+    def __init__(self, folder: Path, repo: Repository, address: str) -> None:
+        self.repo, self.address = repo, address
+        self.metadata, self.targets = folder / "metadata", folder / "targets"
+        self.metadata.mkdir()
+        self.targets.mkdir()
+        (folder / "initial.json").write_bytes(repo.published["root"][0])
+        assert self.run("init", str(folder / "initial.json")) == 0
+
+    def words(self, *rest: str) -> list[str]:
+        return ["--metadata-dir", str(self.metadata), "--metadata-url", f"{self.address}metadata/", *rest]
+
+    def run(self, *rest: str) -> int:
+        return main(self.words(*rest))
+
+    def refresh(self) -> int:
+        self.repo.asked.clear()
+        return self.run("refresh")
+
+    def download(self, *names: str) -> int:
+        self.repo.asked.clear()
+        named = [word for name in names for word in ("--target-name", name)]
+        where = ["--target-base-url", f"{self.address}targets/", "--target-dir", str(self.targets)]
+        return self.run(*named, *where, "download")
+
+    @property
+    def trusts(self) -> dict[str, int]:
+        """Role to version of what lies in the metadata folder."""
+        return {
+            path.stem: Metadata.from_file(str(path)).signed.version for path in sorted(self.metadata.glob("*.json"))
+        }
+
+    @property
+    def files(self) -> list[bytes]:
+        return [path.read_bytes() for path in sorted(self.targets.iterdir())]
+
+
+@pytest.fixture
+def meet(tmp_path: Path) -> Iterator[Callable[[Repository], Client]]:
+    """Serve a repository to a new client."""
+    open_servers = []
+
+    def start(repo: Repository) -> Client:
+        server = repo.serve()
+        open_servers.append(server)
+        return Client(tmp_path, repo, server.__enter__())
+
+    yield start
+    for server in open_servers:
+        server.__exit__(None, None, None)
+
+
+@pytest.fixture
+def repo() -> Repository:
+    return Repository()
+
+
+# Starting and updating
+
+
+def test_a_first_refresh_asks_for_each_role_once(repo, meet):
+    client = meet(repo)
+    assert client.refresh() == 0
+    assert repo.asked == ["2.root", "timestamp", "1.snapshot", "1.targets"]
+    assert client.trusts == {"root": 1, "snapshot": 1, "targets": 1, "timestamp": 1}
+    assert client.refresh() == 0
+    assert repo.asked == ["2.root", "timestamp"]
+
+
+def test_what_is_stored_is_what_was_served_byte_for_byte(repo, meet):
+    client = meet(repo)
+    client.refresh()
+    assert {role: (client.metadata / f"{role}.json").read_bytes() for role in TOP} == {
+        role: versions[-1] for role, versions in repo.published.items()
+    }
+
+
+@pytest.mark.parametrize("spoil", [lambda raw: raw["signed"].pop("version"), lambda raw: raw["signatures"].clear()])
+def test_a_bad_first_root_asks_for_nothing(repo, meet, spoil):
+    raw = json.loads(repo.published["root"][0])
+    spoil(raw)
+    repo.published["root"][0] = json.dumps(raw).encode()
+    client = meet(repo)
+    assert client.refresh() == 1 and repo.asked == []
+
+
+@pytest.mark.parametrize(
+    ("role", "left"),
+    [
+        ("root", {"root": 1}),
+        ("timestamp", {"root": 1}),
+        ("snapshot", {"root": 1, "timestamp": 1}),
+        ("targets", {"root": 1, "snapshot": 1, "timestamp": 1}),
+    ],
+)
+def test_an_unsigned_role_ends_the_refresh_there(role, left, meet):
+    repo = Repository()
+    client = meet(repo)
+    repo.signers[role] = []
+    if role == "root":
+        repo.publish("root")
+    else:
+        for one in ("targets", "snapshot", "timestamp"):
+            del repo.published[one]
+        repo.publish_all()
+    assert client.refresh() == 1 and client.trusts == left
+
+
+def test_a_timestamp_of_the_same_version_is_not_taken_again(repo, meet):
+    client = meet(repo)
+    client.refresh()
+    before = (client.metadata / "timestamp.json").read_bytes()
+    repo.signed["timestamp"].snapshot_meta.version = 100
+    repo.publish("timestamp", version=1)
+    assert client.refresh() == 0
+    assert (client.metadata / "timestamp.json").read_bytes() == before
+
+
+def test_fields_that_nobody_knows_are_signed_too(repo, meet):
+    client = meet(repo)
+    client.refresh()
+    repo.root.unrecognized_fields["new"] = {"a": [1, 2]}
+    repo.root.roles["root"].unrecognized_fields["more"] = "x"
+    next(iter(repo.root.keys.values())).unrecognized_fields["odd"] = True
+    repo.publish("root")
+    assert client.refresh() == 0 and client.trusts["root"] == 2
+    raw = json.loads(repo.published["root"][-1])
+    raw["signed"]["version"], raw["signed"]["new"] = 3, {"a": [2, 1]}
+    repo.published["root"].append(json.dumps(raw).encode())
+    assert client.refresh() == 1 and client.trusts["root"] == 2
+
+
+def test_without_consistent_snapshots_names_have_no_versions(meet):
+    repo = Repository(consistent=False)
+    repo.add("targets", "a/b.txt", b"data")
+    repo.publish_all()
+    client = meet(repo)
+    assert client.download("a/b.txt") == 0
+    assert repo.asked == ["2.root", "timestamp", "snapshot", "targets", "a/b.txt"] and client.files == [b"data"]
+
+
+def test_hashes_and_lengths_of_metadata_count_where_they_are_given(meet):
+    repo = Repository(hashes=True)
+    client = meet(repo)
+    assert client.refresh() == 0
+    repo.publish("targets")
+    repo.signed["snapshot"].meta["targets.json"].hashes["sha256"] = "46" * 32
+    repo.publish("snapshot", "timestamp")
+    assert client.refresh() == 1
+    assert client.trusts == {"root": 1, "snapshot": 2, "targets": 1, "timestamp": 2}
+    repo.signed["snapshot"].meta["targets.json"].hashes = None
+    repo.signed["snapshot"].meta["targets.json"].length = 10
+    repo.publish("snapshot", "timestamp")
+    assert client.refresh() == 1 and client.trusts["targets"] == 1
+
+
+@pytest.mark.parametrize("kind", ["ecdsa", "rsa", "rsa-pkcs1"])
+def test_every_kind_of_key_counts(kind, meet):
+    assert meet(Repository(kind=kind)).refresh() == 0
+
+
+# Expiry
+
+
+def test_an_expired_root_is_kept_and_nothing_else_is_asked_for(repo, meet):
+    client = meet(repo)
+    client.refresh()
+    repo.root.expires = PAST
+    repo.publish("root", "timestamp")
+    assert client.refresh() == 1
+    assert client.trusts == {"root": 2, "snapshot": 1, "targets": 1, "timestamp": 1}
+    repo.root.expires = repo.expires  # an expired one on the way does no harm
+    repo.publish("root")
+    assert client.refresh() == 0 and client.trusts["root"] == 3
+
+
+@pytest.mark.parametrize("role", ["timestamp", "snapshot", "targets"])
+def test_an_expired_role_is_not_taken(role, repo, meet):
+    client = meet(repo)
+    client.refresh()
+    repo.signed[role].expires = PAST
+    repo.publish_all()
+    assert client.refresh() == 1
+    assert client.trusts[role] == 1
+
+
+def test_an_expired_delegated_role_is_not_taken(repo, meet):
+    client = meet(repo)
+    repo.delegate("targets", "d", key=9, paths=["d/*"])
+    repo.add("d", "d/x", b"x")
+    repo.signed["d"].expires = PAST
+    repo.publish("d")
+    repo.publish_all()
+    assert client.refresh() == 0 and client.download("d/x") == 1
+    assert client.files == [] and "d" not in client.trusts
+
+
+def faketime(days: int, client: Client, *rest: str) -> int:
+    """The client as a process of its own, on another day; without days, today."""
+    command = [str(CLIENT), *client.words(*rest)]
+    if days:
+        command = ["faketime", f"{datetime.now(UTC) + timedelta(days=days)}", *command]
+    return subprocess.run(command, check=False, capture_output=True, timeout=60).returncode
+
+
+def test_what_has_expired_here_can_still_be_followed_by_newer(repo, meet):
+    repo.signed["timestamp"].expires = datetime.now(UTC).replace(microsecond=0) + timedelta(days=7)
+    repo.publish("timestamp")
+    client = meet(repo)
+    assert faketime(0, client, "refresh") == 0
+    assert faketime(18, client, "refresh") == 1
+    repo.signed["timestamp"].expires += timedelta(days=14)
+    repo.publish_all()
+    assert faketime(18, client, "refresh") == 0
+    assert client.trusts == {"root": 1, "snapshot": 2, "targets": 2, "timestamp": 3}
+
+
+# Rollback
+
+
+def test_an_older_timestamp_is_refused(repo, meet):
+    repo.publish("timestamp")
+    client = meet(repo)
+    client.refresh()
+    repo.publish("timestamp", version=1)
+    assert client.refresh() == 1 and client.trusts["timestamp"] == 2
+
+
+@pytest.mark.parametrize("hashes", [False, True])
+def test_an_older_snapshot_is_refused(hashes, meet):
+    repo = Repository(hashes=hashes)
+    repo.publish("snapshot", "timestamp")
+    client = meet(repo)
+    client.refresh()
+    repo.publish("snapshot", version=1)
+    repo.publish("timestamp")
+    assert client.refresh() == 1 and repo.asked[-1] == "timestamp"
+    assert (client.trusts["timestamp"], client.trusts["snapshot"]) == (2, 2)
+
+
+@pytest.mark.parametrize("hashes", [False, True])
+def test_older_targets_are_refused(hashes, meet):
+    repo = Repository(hashes=hashes)
+    repo.publish_all()
+    client = meet(repo)
+    client.refresh()
+    repo.publish("targets", version=1)
+    repo.publish("snapshot", "timestamp")
+    assert client.refresh() == 1
+    assert (client.trusts["snapshot"], client.trusts["targets"]) == (2, 2)
+
+
+def test_a_snapshot_that_forgets_a_role_is_refused(repo, meet):
+    repo.delegate("targets", "d", key=9, paths=["d/*"])
+    repo.publish("d")
+    repo.publish_all()
+    client = meet(repo)
+    client.refresh()
+    del repo.signed["snapshot"].meta["d.json"]
+    repo.publish("snapshot", "timestamp")
+    assert client.refresh() == 1 and client.trusts["snapshot"] == 2
+
+
+@pytest.mark.parametrize("role", ["timestamp", "snapshot", "targets"])
+def test_new_keys_recover_from_a_version_that_cannot_be_surpassed(role, repo, meet):
+    repo.publish(role, version=99_999)
+    repo.publish(*{"targets": ("snapshot", "timestamp"), "snapshot": ("timestamp",), "timestamp": ()}[role])
+    client = meet(repo)
+    assert client.refresh() == 0 and client.trusts[role] == 99_999
+    # What names the role must be replaced too: the snapshot names targets, the timestamp names the snapshot.
+    for number, other in enumerate({"targets": ["snapshot"], "snapshot": ["snapshot", "timestamp"]}.get(role, [role])):
+        repo.set_keys(other, [10 + number])
+    repo.publish("root")
+    repo.publish(role, version=1)
+    if role != "timestamp":
+        repo.publish(*(("snapshot", "timestamp") if role == "targets" else ("timestamp",)))
+    assert client.refresh() == 0 and client.trusts[role] == 1
+
+
+def test_a_snapshot_of_another_version_than_named_is_refused(repo, meet):
+    client = meet(repo)
+    repo.signed["snapshot"].version += 1
+    raw = json.loads(repo.published["snapshot"][0])
+    repo.publish("snapshot", version=2)
+    repo.publish("timestamp")
+    repo.published["snapshot"][-1] = json.dumps(raw).encode()  # well signed, and not the version that was asked for
+    repo.answer = lambda path, answer=repo.answer: answer(path.replace("2.snapshot", "1.snapshot"))
+    assert client.refresh() == 1 and "snapshot" not in client.trusts
+
+
+# Keys and thresholds
+
+
+def test_a_threshold_is_met_by_different_keys_only(repo, meet):
+    client = meet(repo)
+    repo.set_keys("snapshot", [2, 5, 6], threshold=3, signing=[2, 5])
+    repo.publish("root")
+    repo.publish_all()
+    assert client.refresh() == 1 and "snapshot" not in client.trusts
+    repo.signers["snapshot"].append(signer(6))
+    repo.publish_all()
+    assert client.refresh() == 0 and client.trusts["snapshot"] == 3
+
+
+def test_a_signature_that_stands_twice_is_refused(repo, meet):
+    client = meet(repo)
+    repo.set_keys("timestamp", [1, 5], threshold=2, signing=[1])
+    repo.publish("root", "timestamp")
+    data = json.loads(repo.published["timestamp"][-1])
+    data["signatures"] *= 2
+    repo.published["timestamp"][-1] = json.dumps(data).encode()
+    assert client.refresh() == 1
+
+
+ROTATIONS = {
+    "one key after another": [([1], 1, [1]), ([2], 1, [1, 2]), ([2], 1, [2])],
+    "signatures that nobody asked for": [([1], 1, [3, 1, 4]), ([2], 1, [3, 2, 1, 4]), ([2], 1, [3, 2, 4])],
+    "three of five, whichever": [([0, 1, 2, 3, 4], 3, s) for s in ([0, 2, 4], [0, 4, 1], [0, 1, 3])],
+    "one of five replaced": [([0, 1, 2, 3, 4], 3, [0, 2, 4]), ([0, 1, 3, 4, 5], 3, [0, 4, 1])],
+    "all of five replaced": [([0, 1, 2, 3, 4], 3, [0, 2, 4]), ([5, 6, 7, 8, 9], 3, [0, 2, 4, 5, 6, 7])],
+    "a higher threshold": [([1, 2, 3], 1, [1]), ([1, 2, 3], 2, [1, 2])],
+    "a lower threshold": [([1, 2, 3], 2, [1, 2]), ([1, 2, 3], 1, [1, 2]), ([1, 2, 3], 1, [1])],
+}
+REFUSED = {
+    "not by the old key": [([1], 1, [1]), ([2], 1, [2, 3, 4])],
+    "not by the new key": [([1], 1, [1]), ([2], 1, [1, 3, 4])],
+    "two of three new ones": [([0, 1, 2, 3, 4], 3, [0, 2, 4]), ([0, 1, 3, 4, 5], 3, [0, 2, 4])],
+    "two of three old ones": [([0, 1, 2, 3, 4], 3, [0, 2, 4]), ([0, 1, 3, 4, 5], 3, [0, 4, 5])],
+    "the new threshold not met": [([1, 2, 3], 1, [1]), ([1, 2, 3], 2, [2])],
+    "the old threshold not met": [([1, 2, 3], 2, [1, 2]), ([1, 2, 3], 1, [1])],
+}
+
+
+@pytest.mark.parametrize("case", [*ROTATIONS, *REFUSED])
+def test_rotations_of_the_root(case, meet):
+    repo = Repository()
+    del repo.published["root"]
+    for keys, threshold, signing in {**ROTATIONS, **REFUSED}[case]:
+        repo.set_keys("root", [20 + key for key in keys], threshold=threshold, signing=[20 + key for key in signing])
+        repo.publish("root")
+    client = meet(repo)
+    assert client.refresh() == (1 if case in REFUSED else 0)
+    assert client.trusts["root"] == len(repo.published["root"]) - (case in REFUSED)
+
+
+def test_a_client_that_missed_many_roots_follows_one_by_one(repo, meet):
+    client = meet(repo)
+    for number in range(40):
+        repo.set_keys("root", [number, number + 1], signing=[number, number + 1])
+        repo.publish("root")
+    assert client.refresh() == 0 and client.trusts["root"] == 41
+    assert client.refresh() == 0 and repo.asked == ["42.root", "timestamp"]
+
+
+def test_a_gap_in_the_roots_ends_the_chain_there(repo, meet):
+    client = meet(repo)
+    for _ in range(3):
+        repo.publish("root")
+    del repo.published["root"][2]
+    assert client.refresh() == 0 and client.trusts["root"] == 2
+
+
+@pytest.mark.parametrize("role", ["timestamp", "snapshot", "targets"])
+def test_a_role_signed_by_its_former_key_is_refused(role, repo, meet):
+    client = meet(repo)
+    client.refresh()
+    former = repo.signers[role]
+    repo.set_keys(role, [9])
+    repo.signers[role] = former
+    repo.publish("root")
+    repo.publish_all()
+    assert client.refresh() == 1
+
+
+# Downloads
+
+
+def test_several_targets_in_order_and_cached_ones_not_again(repo, meet):
+    for name in ("a", "b", "path/to/c.txt"):
+        repo.add("targets", name, name.encode())
+    repo.publish_all()
+    client = meet(repo)
+    assert client.download("a", "path/to/c.txt", "b") == 0
+    assert [name for name in repo.asked if name in repo.artifacts] == ["a", "path/to/c.txt", "b"]
+    assert sorted(client.files) == [b"a", b"b", b"path/to/c.txt"]
+    assert client.download("a", "b") == 0 and not set(repo.asked) & set(repo.artifacts)
+
+
+def test_a_download_refreshes_first_and_fails_for_what_is_not_there(repo, meet):
+    client = meet(repo)
+    assert client.download("nothing") == 1
+    assert repo.asked == ["2.root", "timestamp", "1.snapshot", "1.targets"]
+    assert client.trusts == {"root": 1, "snapshot": 1, "targets": 1, "timestamp": 1}
+
+
+@pytest.mark.parametrize("served", [b"bad!", b"go", b"good and more"])
+def test_other_bytes_than_signed_are_not_kept(served, repo, meet):
+    repo.add("targets", "x", b"good")
+    repo.publish_all()
+    client = meet(repo)
+    assert client.download("x") == 0
+    repo.add("targets", "y", b"good")
+    repo.publish_all()
+    repo.artifacts["y"] = repo.artifacts["x"] = served
+    assert client.download("y") == 1 and client.files == [b"good"]
+
+
+def test_a_changed_target_takes_the_place_of_the_old(repo, meet):
+    client = meet(repo)
+    for number in range(3):
+        repo.add("targets", "x", b"%d" % number)
+        repo.publish_all()
+        assert client.download("x") == 0 and client.files == [b"%d" % number]
+
+
+# Delegations
+
+
+def asked_roles(repo: Repository) -> list[str]:
+    return [name.partition(".")[2] for name in repo.asked[4:]]
+
+
+GRAPHS = {
+    "one": ([("targets", "A", {})], "A"),
+    "two beside each other": ([("targets", "A", {}), ("targets", "B", {})], "AB"),
+    "depth first": (
+        [("targets", "A", {}), ("targets", "B", {}), ("A", "C", {}), ("A", "D", {})], "ACDB"),
+    "a terminating one ends it": (
+        [("targets", "A", {}), ("targets", "B", {}), ("A", "C", {"terminating": True}), ("A", "D", {})], "AC"),
+    "but not for its own": (
+        [("targets", "A", {}), ("targets", "B", {}), ("A", "C", {"terminating": True}), ("C", "D", {})], "ACD"),
+    "other paths": ([("targets", "A", {"paths": ["*.py"]}), ("targets", "B", {}), ("A", "C", {})], "B"),
+    "a circle": (
+        [("targets", "A", {}), ("targets", "B", {}), ("B", "C", {}), ("C", "D", {}), ("D", "B", {})], "ABCD"),
+    "two ways to one": ([("targets", "A", {}), ("targets", "B", {}), ("B", "C", {}), ("A", "C", {})], "ACB"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_delegations_are_walked_in_order(name, repo, meet):
+    edges, order = GRAPHS[name]
+    for parent, child, more in edges:
+        repo.delegate(parent, child, key=10 + ord(child), **{"paths": ["*"], **more})
+    repo.publish(*sorted({child for _, child, _ in edges}))
+    repo.publish_all()
+    client = meet(repo)
+    assert client.download("missing") == 1
+    assert "".join(asked_roles(repo)) == order
+
+
+@pytest.mark.parametrize(
+    ("target", "found", "order"),
+    [
+        ("top", True, ""),
+        ("README.md", True, "A"),
+        ("README.MD", False, ""),
+        ("releases/README.md", False, ""),
+        ("foo-1.tgz", True, "A"),
+        ("foo-alpha.tgz", False, ""),
+        ("releases/x/1", True, "BC"),
+        ("releases/z/1.zip", False, "B"),
+    ],
+)
+def test_a_path_is_found_only_through_those_who_may_sign_it(target, found, order, repo, meet):
+    repo.delegate("targets", "A", key=10, paths=["*.md", "foo-?.tgz"])
+    repo.delegate("targets", "B", key=11, paths=["releases/*/*"])
+    repo.delegate("B", "C", key=12, paths=["releases/x/*"])
+    repo.delegate("B", "D", key=13, paths=["releases/y/*.zip"])
+    repo.add("targets", "top", b"top")
+    for path in ("README.md", "releases/README.md", "foo-1.tgz", "foo-alpha.tgz"):
+        repo.add("A", path, path.encode())
+    repo.add("C", "releases/x/1", b"x")
+    repo.add("D", "releases/z/1.zip", b"z")
+    repo.publish("A", "B", "C", "D")
+    repo.publish_all()
+    client = meet(repo)
+    assert client.download(target) == (0 if found else 1)
+    assert client.files == ([repo.artifacts[target]] if found else [])
+    assert "".join(name for name in asked_roles(repo) if len(name) == 1) == order
+
+
+def test_a_role_trusted_by_one_parent_is_not_by_another_with_other_keys(repo, meet):
+    repo.delegate("targets", "A", key=10, paths=["a/*"])
+    repo.delegate("targets", "B", key=11, paths=["b/*"])
+    repo.delegate("B", "release", key=13, paths=["b/*"])
+    repo.signers["release"].clear()
+    repo.delegate("A", "release", key=12, paths=["a/*"])
+    repo.add("release", "a/x", b"A's")
+    repo.add("release", "b/x", b"not B's")
+    repo.publish("release", "A", "B")
+    repo.publish_all()
+    client = meet(repo)
+    assert client.download("a/x", "b/x") == 1 and client.files == [b"A's"]
+
+
+def test_a_delegation_that_the_snapshot_does_not_name_is_not_asked_for(repo, meet):
+    repo.delegate("targets", "d", key=9, paths=["d/*"])
+    repo.publish("d", "targets")
+    del repo.signed["snapshot"].meta["d.json"]
+    repo.publish("snapshot", "timestamp")
+    client = meet(repo)
+    assert client.refresh() == 0 and client.download("d/x") == 1
+    assert repo.asked == ["2.root", "timestamp"] and "d" not in client.trusts
+
+
+def test_names_shared_out_by_hash(repo, meet):
+    import hashlib
+
+    prefix = hashlib.sha256(b"a/x").hexdigest()[:2]
+    repo.delegate("targets", "other", key=10, path_hash_prefixes=["0" if prefix[0] != "0" else "1"])
+    repo.delegate("targets", "its", key=11, path_hash_prefixes=[prefix])
+    repo.add("its", "a/x", b"x")
+    repo.publish("other", "its")
+    repo.publish_all()
+    client = meet(repo)
+    assert client.download("a/x") == 0 and asked_roles(repo)[0] == "its"
+
+
+def test_names_shared_out_over_succinct_bins(repo, meet):
+    bins = repo.delegate_bins(key=10, bits=3, prefix="bin")
+    its = bins.get_role_for_target("a/x")
+    repo.add(its, "a/x", b"x")
+    repo.publish(*bins.get_roles())
+    repo.publish_all()
+    client = meet(repo)
+    assert client.download("a/x") == 0 and asked_roles(repo)[0] == its
+
+
+def test_older_delegated_metadata_are_refused(repo, meet):
+    repo.delegate("targets", "d", key=9, paths=["d/*"])
+    repo.add("d", "d/x", b"x")
+    repo.publish("d")
+    repo.publish("d")
+    repo.publish_all()
+    client = meet(repo)
+    assert client.download("d/x") == 0 and client.trusts["d"] == 2
+    repo.publish("d", version=1)
+    repo.publish("snapshot", "timestamp")
+    assert client.download("d/x") == 1 and client.trusts["d"] == 2
+
+
+@pytest.mark.parametrize("name", ["?", "#", "/d", "../d", "a%2Fb", "ü"])
+def test_unusual_role_names_stay_in_the_address_and_in_the_folder(name, repo, meet):
+    repo.delegate("targets", name, key=9, paths=["*"])
+    repo.publish(name)
+    repo.publish_all()
+    client = meet(repo)
+    assert client.download("missing") == 1
+    from urllib.parse import quote
+
+    assert repo.asked[-1] == f"1.{quote(name, '')}"
+    assert len(client.trusts) == 5 and not (client.metadata.parent / "d.json").exists()
+
+
+def test_a_process_of_its_own_says_what_it_refused(repo, meet):
+    repo.add("targets", "x", b"x")
+    repo.publish_all()
+    client = meet(repo)
+    words = client.words("--target-name", "x", "--target-base-url", f"{client.address}targets")
+    done = subprocess.run([CLIENT, *words, "--target-dir", client.targets, "download"], check=False, timeout=60)
+    assert done.returncode == 0 and client.files == [b"x"]
+    repo.signers["timestamp"] = []
+    repo.publish("timestamp")
+    done = subprocess.run([CLIENT, *client.words("refresh")], check=False, timeout=60, capture_output=True, text=True)
+    assert done.returncode == 1 and "timestamp" in done.stderr and "Traceback" not in done.stderr
