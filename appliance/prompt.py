@@ -40,8 +40,9 @@ def build(question: str, passages: Sequence[Passage]) -> tuple[Message, ...]:
         f"[{number}] {_place(passage)}\n{passage.text}" for number, passage in enumerate(passages, start=1)
     )
     return (
-        Message(role="system", content=SYSTEM),
-        Message(role="user", content=f"{quoted}\n\nQuestion: {question}"),
+        # Instructions and passages are nobody's own: the engine may keep what it read of them for the next question.
+        Message(role="system", content=SYSTEM, shared=len(SYSTEM)),
+        Message(role="user", content=f"{quoted}\n\nQuestion: {question}", shared=len(quoted)),
     )
 
 

@@ -1,38 +1,35 @@
-"""The engine as the box sees it: a worker process, its queue, and its restarts.
+"""The engine as the box sees it: a worker process, what waits for it, and its restarts.
 
-A worker that dies (a malformed model, no memory, an ``oom`` kill) is started again within seconds. Requests that wait
-are kept; the one in flight begins again if nothing of it was streamed yet, once. What the process does is in
-``worker``.
+A worker that dies (a malformed model or adapter, no memory, an ``oom`` kill) is started again within two seconds.
+Requests that wait are kept; those in flight begin again if nothing of them was streamed yet, once. Where it is known
+which request brought it down, that one pays and the others do not. What the process does is in ``worker``.
 """
 
+import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Self
 
 from appliance.child import Child, WireError
 from appliance.engine import orders
 from appliance.engine.protocol import GenerationRequest, Message, Piece
-from appliance.errors import EngineError
+from appliance.engine.settings import Adapter, EngineSettings, environment
+from appliance.engine.waiting import Waiting, piece_from_message
+from appliance.errors import AdapterError, EngineError
 from appliance.exchange import Usage
 
 MAX_DEATHS = 3
 """Deaths in a row, without one finished request between, after which it is left down until somebody asks again."""
-
-# Read when OpenMP is loaded: on a busy box threads that spin while they wait bring 44 tokens a second down to 1.
-# And without GGML_NO_BACKTRACE a crashing ggml starts a debugger where one is installed.
-_ENVIRONMENT = {"OMP_WAIT_POLICY": "passive", "GGML_NO_BACKTRACE": "1"}
 _MODULE = "appliance.engine.worker"
-_NOTHING_DONE = Usage(prompt_tokens=0, generated_tokens=0, first_token_s=0.0, total_s=0.0, finish="cancelled")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """What the worker found in the model's file."""
+    """What the worker found in the model's file, and how it runs."""
 
     context: int
     """Tokens that prompt and answer may use together: the lesser of what was asked for and trained."""
@@ -40,24 +37,12 @@ class Loaded:
     description: str
     """llama.cpp's name for it."""
     vocabulary: int
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Waiting:
-    """A request that is not answered yet."""
-
-    key: int
-    message: dict[str, Any]
-    id: str | None = None
-    """The request's own; None for a count."""
-    answers: "SimpleQueue[str | int | Usage | EngineError]" = field(default_factory=SimpleQueue)
-    begun: bool = False
-    streamed: bool = False
-    tries: int = 0
-    began_s: float = 0.0
-    """By ``time.perf_counter``, once begun."""
-    so_far: Usage = _NOTHING_DONE
-    """As of the last piece of text: what a cancelled request has cost."""
+    slots: int
+    """Requests that are answered at once, if memory suffices."""
+    cells: int
+    """Tokens that all of them may use together."""
+    confined: tuple[str, ...]
+    """What the process cannot do; see ``appliance.engine.confine``."""
 
 
 class WorkerEngine:
@@ -66,11 +51,12 @@ class WorkerEngine:
     def __init__(
         self,
         model: Path,
-        adapters: Mapping[str, Path] | None = None,
+        adapters: Mapping[str, Path | Adapter] | None = None,
         *,
         context: int = 2048,
         threads: int = 0,
         name: str = "",
+        settings: EngineSettings = EngineSettings(),  # noqa: B008  (frozen)
     ) -> None:
         """Describe it; nothing is started yet.
 
@@ -82,17 +68,27 @@ class WorkerEngine:
             name: the model's name for people; its file's stem when empty.
         """
         self.model = name or model.stem
-        self._adapters = {key: path.resolve() for key, path in (adapters or {}).items()}
+        found = {key: one if isinstance(one, Adapter) else Adapter(path=one) for key, one in (adapters or {}).items()}
+        self._adapters = found
+        self._digest = settings.digest
+        self._memory = (
+            model.stat().st_size + os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+            if (model.is_file())
+            else None
+        )
         self._order = {
             "do": "load",
             "model": str(model.resolve()),
-            "adapters": {key: str(path) for key, path in self._adapters.items()},
+            "adapters": {key: str(one.path.resolve()) for key, one in found.items()},
+            "adapter_digests": {key: one.digest for key, one in found.items()},
             "context": context,
             "threads": threads,
+            **settings.to_message(),
         }
         # All below is guarded by this condition, which is notified whenever any of it changes.
         self._changed = threading.Condition()
-        self._waiting: dict[int, _Waiting] = {}
+        self._waiting: dict[int, Waiting] = {}
+        self._line: tuple[int, ...] = ()
         self._keys = 0
         self._child: Child | None = None
         self._loaded: Loaded | None = None
@@ -100,6 +96,9 @@ class WorkerEngine:
         self._deaths = 0
         self._failure: EngineError | None = None
         self._closed = False
+        self._risk: tuple[int, str | None] | None = None
+        self._deadly: dict[str, str] = {}
+        """Adapters whose loading ended the process, and how."""
         self._keeper = threading.Thread(target=self._keep, name="engine", daemon=True)
 
     def __enter__(self) -> Self:
@@ -161,46 +160,38 @@ class WorkerEngine:
     def generate(self, request: GenerationRequest) -> Iterator[Piece]:
         """See ``Engine.generate``."""
         orders.check(request, self._adapters)
-        for name in ("response_schema", "thinking_tokens", "logprobs", "deadline_s"):
-            if getattr(request, name) is not None:
-                raise EngineError(f"{name} was asked for, which the local engine does not offer yet.")
+        self._check_adapter(request.adapter)
         message = {"do": "generate", **orders.request_to_message(request)}
-        waiting = self._submit(message, request.id)
+        waiting = self._submit(message, request)
         try:
-            while True:
-                answer = waiting.answers.get()
-                if isinstance(answer, EngineError):
-                    raise answer
-                assert not isinstance(answer, int)  # noqa: S101  (only counts are answered by a number)
-                yield answer
-                if isinstance(answer, Usage):
-                    return
+            yield from waiting.pieces()
         finally:
             self._forget(waiting)
 
     def cancel(self, request_id: str) -> None:
-        """See ``Engine.cancel``. Does not wait for the worker: it hears of it before its next token or chunk."""
+        """See ``Engine.cancel``. Does not wait for the worker: it hears of it before its next decode batch."""
         with self._changed:
             for waiting in [one for one in self._waiting.values() if one.id == request_id]:
                 del self._waiting[waiting.key]
-                total_s = time.perf_counter() - waiting.began_s if waiting.begun else 0.0
-                waiting.answers.put(replace(waiting.so_far, total_s=total_s))
+                waiting.answers.put(waiting.cancelled())
                 if self._up:
                     self._send({"do": "cancel", "key": waiting.key})
 
     def position(self, request_id: str) -> int | None:
         """See ``Engine.position``."""
         with self._changed:
-            line = [waiting for waiting in self._waiting.values() if waiting.id is not None]
-            ahead = sum(not waiting.begun for waiting in line)
-            for waiting in reversed(line):
-                if waiting.id == request_id:
-                    return 0 if waiting.begun else ahead
-                ahead -= not waiting.begun
-        return None
+            asked = next((one for one in self._waiting.values() if one.id == request_id), None)
+            if asked is None:
+                return None
+            if asked.begun:
+                return 0
+            # The worker tells its line; what it has not heard of yet comes behind.
+            told = [key for key in self._line if key in self._waiting and not self._waiting[key].begun]
+            later = [one.key for one in self._waiting.values() if one.id is not None and not one.begun]
+            return list(dict.fromkeys([*told, *later])).index(asked.key) + 1
 
     def count(self, messages: Sequence[Message]) -> int:
-        """See ``Engine.count``. Answered between two tokens of whatever is being generated."""
+        """See ``Engine.count``. Answered between two decode batches."""
         waiting = self._submit({"do": "count", "messages": orders.messages_to_message(messages)})
         try:
             answer = waiting.answers.get()
@@ -211,19 +202,39 @@ class WorkerEngine:
         assert isinstance(answer, int)  # noqa: S101  (nothing else answers a count)
         return answer
 
-    def _submit(self, message: dict[str, Any], request_id: str | None = None) -> _Waiting:
+    def _check_adapter(self, name: str | None) -> None:
+        if name is None:
+            return
+        base = self._adapters[name].base
+        if base and self._digest and base != self._digest:
+            raise AdapterError(
+                f"The adapter {name} was made for another model ({base[:19]}…).",
+                needed=f"One made for this model is needed ({self._digest[:19]}…).",
+                todo="Ask without it, or install the bundle it came with.",
+            )
+        if name in self._deadly:
+            raise AdapterError(
+                f"The adapter {name} is damaged: the model's process {self._deadly[name]} when it was loaded.",
+                needed="A whole adapter is needed.",
+                todo="Ask without it, and install the bundle again.",
+            )
+
+    def _submit(self, message: dict[str, Any], request: GenerationRequest | None = None) -> Waiting:
         with self._changed:
             if self._closed:
                 raise _closed()
             self._keys += 1
-            waiting = _Waiting(key=self._keys, id=request_id, message={**message, "key": self._keys})
+            waiting = Waiting(key=self._keys, message={**message, "key": self._keys})
+            if request is not None:
+                waiting.id, waiting.adapter = request.id, request.adapter
+                waiting.deadline = None if request.deadline_s is None else time.monotonic() + request.deadline_s
             self._waiting[waiting.key] = waiting
             if self._up:
-                self._send(waiting.message)
+                self._send(waiting.to_send())
             self._changed.notify_all()
         return waiting
 
-    def _forget(self, waiting: _Waiting) -> None:
+    def _forget(self, waiting: Waiting) -> None:
         with self._changed:
             if self._waiting.pop(waiting.key, None) is not None and self._up:
                 self._send({"do": "cancel", "key": waiting.key})
@@ -241,7 +252,7 @@ class WorkerEngine:
     def _keep(self) -> None:
         while self._may_start():
             try:
-                child = Child(_MODULE, environment=_ENVIRONMENT)
+                child = Child(_MODULE, environment=environment(), memory=self._memory)
             except WireError as error:
                 self._died(str(error))
                 continue
@@ -262,8 +273,8 @@ class WorkerEngine:
     def _may_start(self) -> bool:
         """Wait as long as a start makes no sense; False when closed."""
         with self._changed:
-            if self._deaths and self._failure is None:
-                pause = min(2.0, 0.1 * 4 ** (self._deaths - 1))
+            if self._deaths > 1 and self._failure is None:
+                pause = min(2.0, 0.1 * 4 ** (self._deaths - 2))
                 self._changed.wait_for(lambda: self._closed, timeout=pause)
             self._changed.wait_for(lambda: self._closed or self._failure is None or self._waiting)
             self._failure = None
@@ -283,37 +294,36 @@ class WorkerEngine:
         return None
 
     def _hear(self, message: dict[str, Any]) -> None:
-        if message["say"] == "ready":
-            self._loaded = Loaded(
-                context=int(message["context"]),
-                trained=int(message["trained"]),
-                description=str(message["description"])[:200],
-                vocabulary=int(message["vocabulary"]),
-            )
-            self._up = True
-            for waiting in self._waiting.values():
-                self._send(waiting.message)
-            self._changed.notify_all()
-            return
-        if message["key"] not in self._waiting:
-            return  # cancelled meanwhile
-        waiting = self._waiting[message["key"]]
+        self._risk = None
         match message["say"]:
-            case "begin":
-                waiting.begun = True
-                waiting.began_s = time.perf_counter()
-            case "text":
-                waiting.streamed = True
-                waiting.so_far = _so_far(waiting, message)
-                waiting.answers.put(str(message["text"]))
-            case "done":
-                self._finish(waiting, orders.usage_from_message(message["usage"]))
-            case "counted":
-                self._finish(waiting, int(message["tokens"]))
-            case "error":
-                self._finish(waiting, orders.engine_error(message["error"]))
+            case "ready":
+                self._loaded = _loaded(message)
+                self._up = True
+                for waiting in self._waiting.values():
+                    self._send(waiting.to_send())
+                self._changed.notify_all()
+            case "step":
+                for item in message["items"]:
+                    if item["key"] in self._waiting:  # otherwise cancelled meanwhile
+                        self._take(self._waiting[item["key"]], item)
+                self._line = tuple(message.get("line", self._line))
+            case "risk":
+                self._risk = (int(message["key"]), message["adapter"])
 
-    def _finish(self, waiting: _Waiting, answer: int | Usage | EngineError) -> None:
+    def _take(self, waiting: Waiting, item: Mapping[str, Any]) -> None:
+        if "so_far" in item:
+            waiting.progress(item["so_far"])
+        for raw in item.get("pieces", ()):
+            waiting.streamed = True
+            waiting.answers.put(piece_from_message(raw))
+        if "usage" in item:
+            self._finish(waiting, orders.usage_from_message(item["usage"]))
+        elif "tokens" in item:
+            self._finish(waiting, int(item["tokens"]))
+        elif "error" in item:
+            self._finish(waiting, orders.engine_error(item["error"]))
+
+    def _finish(self, waiting: Waiting, answer: int | Usage | EngineError) -> None:
         del self._waiting[waiting.key]
         self._deaths = 0
         waiting.answers.put(answer)
@@ -321,16 +331,16 @@ class WorkerEngine:
     def _died(self, ending: str) -> None:
         with self._changed:
             self._child = None
+            self._line = ()
             self._deaths += 1
+            risk, self._risk = self._risk, None
+            guilty = self._blame(*risk, ending) if risk is not None else False
             for waiting in list(self._waiting.values()):
-                if waiting.streamed or (waiting.begun and waiting.tries):
-                    del self._waiting[waiting.key]
-                    waiting.answers.put(
-                        EngineError(f"The model's process {ending} while it answered.", todo="Ask again.")
-                    )
+                if waiting.streamed or (waiting.begun and waiting.tries and not guilty):
+                    self._lose(waiting, f"The model's process {ending} while it answered.")
                 elif waiting.begun:
-                    waiting.begun = False
-                    waiting.tries += 1
+                    waiting.begin_again()
+                    waiting.tries += not guilty
             deaths = self._deaths
         if deaths >= MAX_DEATHS:
             self._give_up(
@@ -340,6 +350,21 @@ class WorkerEngine:
                     todo="Run fieldpost status; install the stick again if the model is damaged.",
                 )
             )
+
+    def _blame(self, key: int, adapter: str | None, ending: str) -> bool:
+        """End the request that brought the process down; with an adapter, all that want it. True if there was one."""
+        if adapter is not None:
+            self._deadly[adapter] = ending
+        guilty = [w for w in self._waiting.values() if w.key == key or (adapter is not None and w.adapter == adapter)]
+        for waiting in guilty:
+            what = f"the adapter {adapter} was loaded" if adapter is not None else "the request was prepared"
+            self._lose(waiting, f"The model's process {ending} when {what}.", AdapterError if adapter else EngineError)
+        self._deaths -= bool(guilty)
+        return bool(guilty)
+
+    def _lose(self, waiting: Waiting, found: str, kind: type[EngineError] = EngineError) -> None:
+        del self._waiting[waiting.key]
+        waiting.answers.put(kind(found, todo="Ask again." if kind is EngineError else "Ask without it."))
 
     def _give_up(self, failure: EngineError) -> None:
         with self._changed:
@@ -355,13 +380,15 @@ class WorkerEngine:
         self._waiting.clear()
 
 
-def _so_far(waiting: _Waiting, told: Mapping[str, Any]) -> Usage:
-    return Usage(
-        prompt_tokens=int(told["prompt_tokens"]),
-        generated_tokens=int(told["generated_tokens"]),
-        first_token_s=waiting.so_far.first_token_s or time.perf_counter() - waiting.began_s,
-        total_s=0.0,
-        finish="cancelled",
+def _loaded(message: Mapping[str, Any]) -> Loaded:
+    return Loaded(
+        context=int(message["context"]),
+        trained=int(message["trained"]),
+        description=str(message["description"])[:200],
+        vocabulary=int(message["vocabulary"]),
+        slots=int(message["slots"]),
+        cells=int(message["cells"]),
+        confined=tuple(map(str, message["confined"])),
     )
 
 

@@ -1,28 +1,26 @@
-"""The only door to llama.cpp: a model, a context, adapters, tokens. Imported by the worker process alone.
+"""The door to llama.cpp: a model, its tokens, its adapters. Imported by the worker process alone.
 
 Uses the low-level API of llama-cpp-python 0.3.36: the high-level one takes one adapter for life and turns mmap off
-for it. What to decode, and in which order, is left to others.
+for it. ``context`` decodes with what is loaded here, ``grammar`` constrains; what to decode is left to others.
 """
 
 import ctypes
 import re
 from collections import deque
-from collections.abc import Sequence
 from pathlib import Path
 
 import llama_cpp as c
-import numpy as np
-from numpy.typing import NDArray
 
 from appliance.errors import AdapterError, EngineError
 
+VERSION = str(c.__version__)
+"""Of llama-cpp-python, and with it of llama.cpp."""
 _LOG_ERROR = 4
 _LOG_CONTINUED = 5
 _FUNCTION_NAMES = re.compile(r"^(?:\w+: )+")
-_SEQUENCE = 0
 
 
-class _Complaints:
+class Complaints:
     """llama.cpp's log: silent but for errors, whose last lines become the reason of a refusal."""
 
     def __init__(self) -> None:
@@ -45,8 +43,8 @@ class _Complaints:
         return _FUNCTION_NAMES.sub("", first).rstrip(".")
 
 
-def _start() -> _Complaints:
-    complaints = _Complaints()
+def _start() -> Complaints:
+    listener = Complaints()
     # A portable wheel carries one library a kind of processor, and llama-cpp-python does not load them (its issue
     # 2069). By this SONAME: lib/libggml.so is a second copy with a registry of its own. A native wheel has none to
     # load, and the call does nothing.
@@ -58,10 +56,11 @@ def _start() -> _Complaints:
         ggml.ggml_backend_load_all_from_path.argtypes = [ctypes.c_char_p]
         ggml.ggml_backend_load_all_from_path(str(Path(c.__file__).parent / "lib").encode())
     c.llama_backend_init()
-    return complaints
+    return listener
 
 
-_complaints = _start()
+complaints = _start()
+"""What llama.cpp complained about last, for the words of our errors."""
 
 
 class Model:
@@ -73,42 +72,45 @@ class Model:
         Raises:
             EngineError: llama.cpp cannot load it; its reason is in the words.
         """
-        self._model = c.llama_model_load_from_file(bytes(path), c.llama_model_default_params())
-        if not self._model:
+        self.handle = c.llama_model_load_from_file(bytes(path), c.llama_model_default_params())
+        if not self.handle:
             raise EngineError(
-                f"{path.name} cannot be loaded: {_complaints.taken()}.",
+                f"{path.name} cannot be loaded: {complaints.taken()}.",
                 needed="A whole GGUF file of a kind that llama.cpp knows is needed.",
                 todo="Install the stick again, or another model.",
             )
-        _complaints.taken()
-        self._vocabulary = c.llama_model_get_vocab(self._model)
-        self.vocabulary_size: int = c.llama_vocab_n_tokens(self._vocabulary)
-        self.context_trained: int = c.llama_model_n_ctx_train(self._model)
-        self._adapters: dict[Path, c.llama_adapter_lora_p] = {}
-        if not self.vocabulary_size or not c.llama_model_has_decoder(self._model):
+        complaints.taken()
+        self.vocabulary = c.llama_model_get_vocab(self.handle)
+        self.vocabulary_size: int = c.llama_vocab_n_tokens(self.vocabulary)
+        self.context_trained: int = c.llama_model_n_ctx_train(self.handle)
+        self.recurrent: bool = c.llama_model_is_recurrent(self.handle) or c.llama_model_is_hybrid(self.handle)
+        """Whether it keeps one running state a sequence, of which no part can be taken back."""
+        self.windowed: bool = c.llama_model_n_swa(self.handle) > 0
+        """Whether it forgets what is far behind, so that a sequence cannot be cut back either."""
+        if not self.vocabulary_size or not c.llama_model_has_decoder(self.handle):
             raise EngineError(f"{path.name} is no model that writes text.", todo="Install another model.")
 
     @property
     def description(self) -> str:
         """What llama.cpp calls it, such as ``qwen3 0.6B Q4_K - Medium``."""
         buffer = ctypes.create_string_buffer(256)
-        c.llama_model_desc(self._model, buffer, len(buffer))
+        c.llama_model_desc(self.handle, buffer, len(buffer))
         return buffer.value.decode("utf-8", "replace")
 
     @property
     def chat_template(self) -> str | None:
-        raw = c.llama_model_chat_template(self._model, None)
+        raw = c.llama_model_chat_template(self.handle, None)
         return raw.decode("utf-8", "replace") if raw else None
 
     @property
     def bos(self) -> str:
         """Text of the token that begins a text; empty when the model has none."""
-        return self._text(c.llama_vocab_bos(self._vocabulary))
+        return self._text(c.llama_vocab_bos(self.vocabulary))
 
     @property
     def eos(self) -> str:
         """Text of the token that ends a turn; empty when the model has none."""
-        return self._text(c.llama_vocab_eos(self._vocabulary))
+        return self._text(c.llama_vocab_eos(self.vocabulary))
 
     def control_texts(self) -> list[str]:
         """Texts that the tokenizer would read as control tokens, such as the end of a turn.
@@ -117,24 +119,25 @@ class Model:
         """
         special = c.LLAMA_TOKEN_ATTR_CONTROL | c.LLAMA_TOKEN_ATTR_UNKNOWN
         tokens = range(self.vocabulary_size)
-        return [self._text(t) for t in tokens if c.llama_vocab_get_attr(self._vocabulary, t) & special]
+        return [self._text(t) for t in tokens if c.llama_vocab_get_attr(self.vocabulary, t) & special]
 
-    def tokenize(self, text: str, *, special: bool = True) -> list[int]:
+    def tokenize(self, text: str, *, special: bool = True, begin: bool = True) -> list[int]:
         """Tokens of a prompt; begins with bos where one is due.
 
         Args:
             special: read the texts of control tokens as such, as a rendered template needs it.
+            begin: whether the text begins the prompt.
         """
         data = text.encode("utf-8", "replace")
         room = len(data) + 8
         buffer = (c.llama_token * room)()
-        count = c.llama_tokenize(self._vocabulary, data, len(data), buffer, room, False, special)
+        count = c.llama_tokenize(self.vocabulary, data, len(data), buffer, room, False, special)
         if count < 0:
             raise EngineError("The model's tokenizer cannot read the prompt.", todo="Ask in other words.")
         tokens = list(buffer[:count])
-        bos = c.llama_vocab_bos(self._vocabulary)
+        bos = c.llama_vocab_bos(self.vocabulary)
         # Many templates write bos themselves; two of them make answers worse.
-        if c.llama_vocab_get_add_bos(self._vocabulary) and tokens[:1] != [bos]:
+        if begin and c.llama_vocab_get_add_bos(self.vocabulary) and tokens[:1] != [bos]:
             tokens.insert(0, bos)
         return tokens
 
@@ -143,108 +146,42 @@ class Model:
         size = 64
         while True:
             buffer = ctypes.create_string_buffer(size)
-            count = c.llama_token_to_piece(self._vocabulary, token, buffer, size, 0, False)
+            count = c.llama_token_to_piece(self.vocabulary, token, buffer, size, 0, False)
             if count >= 0:
                 return buffer.raw[:count]
             size = -count
 
     def is_end(self, token: int) -> bool:
         """Whether the token ends a generation."""
-        return bool(c.llama_vocab_is_eog(self._vocabulary, token))
+        return bool(c.llama_vocab_is_eog(self.vocabulary, token))
 
-    def adapter(self, path: Path) -> "c.llama_adapter_lora_p":
-        """A LoRA for this model, loaded on first use and kept (rank 16 on 0.5B: 18 MB, 31-63 ms).
+    @property
+    def cell_bytes(self) -> int:
+        """Bytes that a token takes in a context, with keys and values as 16-bit floats: an upper bound."""
+        layers, heads = c.llama_model_n_layer(self.handle), c.llama_model_n_head_kv(self.handle)
+        width = c.llama_model_n_embd(self.handle) // max(1, c.llama_model_n_head(self.handle))
+        return int(layers * heads * width * 2 * 2) or 1
+
+    def load_adapter(self, path: Path) -> "c.llama_adapter_lora_p":
+        """A LoRA for this model (rank 16 on 0.5B: 18 MB, 31-63 ms).
 
         Raises:
             AdapterError: it is no adapter, or belongs to another model.
         """
-        if path not in self._adapters:
-            loaded = c.llama_adapter_lora_init(self._model, bytes(path))
-            if not loaded:
-                raise AdapterError(
-                    f"The adapter {path.name} does not fit this model: {_complaints.taken()}.",
-                    needed="An adapter that was trained on this very model is needed.",
-                    todo="Ask without it, or install the bundle it came with.",
-                )
-            _complaints.taken()
-            self._adapters[path] = loaded
-        return self._adapters[path]
+        loaded = c.llama_adapter_lora_init(self.handle, bytes(path))
+        if not loaded:
+            raise AdapterError(
+                f"The adapter {path.name} does not fit this model: {complaints.taken()}.",
+                needed="An adapter that was trained on this very model is needed.",
+                todo="Ask without it, or install the bundle it came with.",
+            )
+        complaints.taken()
+        return loaded
+
+    def free_adapter(self, adapter: "c.llama_adapter_lora_p") -> None:
+        """Give an adapter's memory back. No context may use it any more."""
+        c.llama_adapter_lora_free(adapter)
 
     def _text(self, token: int) -> str:
-        raw = c.llama_vocab_get_text(self._vocabulary, token) if 0 <= token < self.vocabulary_size else None
+        raw = c.llama_vocab_get_text(self.vocabulary, token) if 0 <= token < self.vocabulary_size else None
         return raw.decode("utf-8", "replace") if raw else ""
-
-
-class Context:
-    """The working memory of a model, for one sequence at a time."""
-
-    def __init__(self, model: Model, *, size: int, threads: int, batch: int) -> None:
-        """Make room.
-
-        Args:
-            size: tokens it can hold.
-            threads: processor cores to use.
-            batch: tokens that one ``decode`` may take.
-
-        Raises:
-            EngineError: there is not enough memory.
-        """
-        wanted = c.llama_context_default_params()
-        wanted.n_ctx = size
-        wanted.n_batch = wanted.n_ubatch = min(batch, size)
-        wanted.n_seq_max = 1
-        wanted.n_threads = wanted.n_threads_batch = threads
-        wanted.no_perf = True
-        self._model = model
-        self._context = c.llama_init_from_model(model._model, wanted)
-        if not self._context:
-            raise EngineError(
-                f"A context of {size} tokens cannot be made: {_complaints.taken()}.",
-                needed="More memory is needed.",
-                todo="Set a smaller context under [engine] in config.toml.",
-            )
-        self._memory = c.llama_get_memory(self._context)
-        if not self._memory:
-            raise EngineError("This model has no memory for text, so it cannot write.", todo="Install another model.")
-        self._batch = c.llama_batch_init(wanted.n_batch, 0, 1)
-        self._adapter: Path | None = None
-
-    def begin(self, adapter: Path | None) -> None:
-        """Forget everything, and answer through this adapter from now on.
-
-        Raises:
-            AdapterError: it is no adapter, or belongs to another model.
-        """
-        # A whole sequence can always be dropped; part of one cannot, in recurrent models.
-        c.llama_memory_seq_rm(self._memory, _SEQUENCE, -1, -1)
-        if adapter == self._adapter:
-            return
-        if adapter is None:
-            c.llama_set_adapters_lora(self._context, None, 0, None)
-        else:
-            loaded = (c.llama_adapter_lora_p_ctypes * 1)(self._model.adapter(adapter))
-            if c.llama_set_adapters_lora(self._context, loaded, 1, (ctypes.c_float * 1)(1.0)):
-                raise AdapterError(f"The adapter {adapter.name} cannot be used: {_complaints.taken()}.")
-        self._adapter = adapter
-
-    def decode(self, tokens: Sequence[int], position: int) -> None:
-        """Read tokens that stand at ``position`` and after. Scores are kept for the last one.
-
-        Raises:
-            EngineError: llama.cpp failed; the sequence must begin again.
-        """
-        batch = self._batch
-        batch.n_tokens = len(tokens)
-        for i, token in enumerate(tokens):
-            batch.token[i] = token
-            batch.pos[i] = position + i
-            batch.n_seq_id[i] = 1
-            batch.seq_id[i][0] = _SEQUENCE
-            batch.logits[i] = i == len(tokens) - 1
-        status = c.llama_decode(self._context, batch)
-        if status:
-            raise EngineError(f"llama.cpp failed ({status}): {_complaints.taken()}.", todo="Ask again.")
-
-    def scores(self) -> NDArray[np.float32]:
-        """Logits after the last decoded token, shape (vocabulary,). A view: valid until the next ``decode``."""
-        return np.ctypeslib.as_array(c.llama_get_logits_ith(self._context, -1), (self._model.vocabulary_size,))

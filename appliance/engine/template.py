@@ -15,6 +15,7 @@ from typing import Any
 from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from appliance.engine.pieces import OPEN
 from appliance.engine.protocol import Message
 from appliance.errors import EngineError
 
@@ -39,7 +40,10 @@ class ChatTemplate:
             EngineError: it is no valid template.
         """
         self._marks = {"bos_token": bos, "eos_token": eos}
-        self._disarm = disarmer(control)
+        self.disarm = disarmer(control)
+        """Breaks up control tokens in a text, as every message's is before it is rendered."""
+        self.thinks = OPEN in (source or "")
+        """Whether the template knows of thinking, so that the model may do it."""
         environment = ImmutableSandboxedEnvironment(
             trim_blocks=True,
             lstrip_blocks=True,
@@ -76,20 +80,20 @@ class ChatTemplate:
             return self._run(merged, offered)
 
     def _turn(self, message: Message) -> dict[str, Any]:
-        turn: dict[str, Any] = {"role": message.role, "content": self._disarm(message.content)}
+        turn: dict[str, Any] = {"role": message.role, "content": self.disarm(message.content)}
         if message.tool_calls:
             turn["tool_calls"] = [self._harmless(call) for call in message.tool_calls]
         if message.tool_call_id:
-            turn["tool_call_id"] = self._disarm(message.tool_call_id)
+            turn["tool_call_id"] = self.disarm(message.tool_call_id)
         return turn
 
     def _harmless(self, value: Any) -> Any:
         """The same JSON, with control tokens in its texts and names broken up."""
         match value:
             case str():
-                return self._disarm(value)
+                return self.disarm(value)
             case Mapping():
-                return {self._disarm(str(name)): self._harmless(one) for name, one in value.items()}
+                return {self.disarm(str(name)): self._harmless(one) for name, one in value.items()}
             case list() | tuple():
                 return [self._harmless(one) for one in value]
         return value

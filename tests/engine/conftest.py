@@ -7,6 +7,7 @@ import pytest
 
 from appliance.engine.client import WorkerEngine
 from appliance.engine.protocol import GenerationRequest, Message
+from appliance.engine.settings import EngineSettings
 from appliance.exchange import Usage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,8 +18,8 @@ def ask(engine: WorkerEngine, **changes: object) -> tuple[str, Usage]:
     """The whole text and its usage."""
     *pieces, usage = engine.generate(request(**changes))
     assert isinstance(usage, Usage)
-    assert all(isinstance(piece, str) and piece for piece in pieces)
-    return "".join(map(str, pieces)), usage
+    assert all(pieces)
+    return "".join(piece for piece in pieces if isinstance(piece, str)), usage
 
 
 def request(**changes: object) -> GenerationRequest:
@@ -53,6 +54,13 @@ def bad_adapters(tmp_path_factory: pytest.TempPathFactory, tiny: Path, tiny_lora
     for name, data in made.items():
         (folder / name).write_bytes(data)
     return {**{name: folder / name for name in made}, "a-model": tiny, "missing": folder / "missing"}
+
+
+@pytest.fixture(scope="session")
+def single(tiny: Path) -> Iterator[WorkerEngine]:
+    """One that answers one request at a time, so that others surely wait."""
+    with WorkerEngine(tiny, threads=2, settings=EngineSettings(slots=1)) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -173,30 +173,30 @@ def test_cancelling_the_one_in_flight_lets_the_queue_go_on(engine: WorkerEngine)
 
 @shared_only
 def test_a_request_cancelled_by_its_id_ends_at_once_while_it_is_answered_and_while_it_waits(
-    engine: WorkerEngine,
+    single: WorkerEngine,
 ) -> None:
-    expected = ask(engine)[0]
+    expected = ask(single)[0]
     running, queued = request(**LONG), request(**LONG)
-    stream = engine.generate(running)
+    stream = single.generate(running)
     next(stream)
     with ThreadPoolExecutor(2) as threads:
-        waiter = threads.submit(list, engine.generate(queued))
-        after = threads.submit(ask, engine)
-        eventually(lambda: any(waiting.id == queued.id for waiting in list(engine._waiting.values())))
-        engine.cancel(queued.id)
+        waiter = threads.submit(list, single.generate(queued))
+        after = threads.submit(ask, single)
+        eventually(lambda: any(waiting.id == queued.id for waiting in list(single._waiting.values())))
+        single.cancel(queued.id)
         nothing = Usage(prompt_tokens=0, generated_tokens=0, first_token_s=0.0, total_s=0.0, finish="cancelled")
         assert waiter.result(60) == [nothing]
-        engine.cancel(running.id)
+        single.cancel(running.id)
         *pieces, usage = stream
         assert isinstance(usage, Usage)
         assert usage.finish == "cancelled"
-        assert usage.prompt_tokens == engine.count(WATER)
+        assert usage.prompt_tokens == single.count(WATER)
         assert len(pieces) < usage.generated_tokens < 294  # not the whole
         assert 0 < usage.first_token_s <= usage.total_s
         assert after.result(60)[0] == expected
-    engine.cancel(running.id)
-    engine.cancel("nobody's")
-    assert ask(engine)[0] == expected
+    single.cancel(running.id)
+    single.cancel("nobody's")
+    assert ask(single)[0] == expected
 
 
 @shared_only
