@@ -10,13 +10,14 @@ from pathlib import Path
 
 from appliance.config import Config, Home, load_config
 from appliance.engine.client import WorkerEngine
+from appliance.engine.settings import Adapter, EngineSettings
 from appliance.errors import AdapterError, LanguageError
 from appliance.knowledge.retrieve import Retriever
 from appliance.language.translate import Translator
 from appliance.log.chain import LEAVES
 from appliance.log.store import Log, Recorder
 from appliance.pipeline import Pipeline
-from appliance.release import Release, load_release
+from appliance.release import Component, Release, load_release
 from appliance.sync.identity import load_or_make_identity
 
 
@@ -88,10 +89,18 @@ def open_box(home: Home, *, recorded: bool = True) -> Iterator[Box]:
         engine = opened.enter_context(
             WorkerEngine(
                 release.model.weights,
-                adapters={name: component.only(".gguf") for name, component in release.adapters.items()},
+                adapters=_adapters(release),
                 context=config.engine.context,
                 threads=config.engine.threads,
                 name=f"{release.model.name} {release.model.version}",
+                settings=EngineSettings(
+                    slots=config.engine.slots,
+                    memory_mb=config.engine.memory_mb,
+                    cache_mb=config.engine.cache_mb,
+                    adapter_mb=config.engine.adapter_mb,
+                    folder=home.engine_cache if recorded else None,
+                    digest=_digest(release.model, release.model.weights),
+                ),
             )
         )
         docpacks = release.of("docpack")
@@ -106,6 +115,20 @@ def open_box(home: Home, *, recorded: bool = True) -> Iterator[Box]:
             documents=bool(docpacks),
         )
         yield Box(home=home, config=config, release=release, pipeline=pipeline, retriever=retriever, log=log)
+
+
+def _adapters(release: Release) -> dict[str, Adapter]:
+    """Each adapter with the digest of its file and of the model it was made for."""
+    found = {}
+    for name, component in release.adapters.items():
+        path = component.only(".gguf")
+        base = component.annotations.get("org.fieldpost.base", "")
+        found[name] = Adapter(path=path, digest=_digest(component, path), base=base)
+    return found
+
+
+def _digest(component: Component, path: Path) -> str:
+    return component.files[path.relative_to(component.folder).as_posix()]
 
 
 def _packs(release: Release) -> dict[tuple[str, str], Path]:

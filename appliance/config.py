@@ -31,6 +31,14 @@ class EngineConfig:
     """0 means one a core."""
     max_tokens: int = field(default=256, metadata={"least": 8})
     """Tokens an answer may have."""
+    slots: int = field(default=8, metadata={"least": 1})
+    """Questions answered at once; more wait their turn."""
+    memory_mb: int = field(default=0, metadata={"least": 0})
+    """Megabytes for what is being read and written, besides the model; 0 is a quarter of the machine's memory."""
+    cache_mb: int = field(default=256, metadata={"least": 0})
+    """Megabytes, in memory and again on disk, for instructions and passages that were read before; 0 keeps none."""
+    adapter_mb: int = field(default=512, metadata={"least": 0})
+    """Megabytes for adapters in memory; a single one may be greater."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +105,11 @@ class Home:
     def enrolment(self) -> Path:
         """Which hub this box belongs to."""
         return self.data / "enrolment.json"
+
+    @property
+    def engine_cache(self) -> Path:
+        """What the engine may keep over a restart: measurements, and states of what is nobody's own."""
+        return self.data / "engine"
 
     @property
     def current(self) -> Path:

@@ -5,7 +5,6 @@ Requests that wait are kept; those in flight begin again if nothing of them was 
 which request brought it down, that one pays and the others do not. What the process does is in ``worker``.
 """
 
-import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ from typing import Any, Self
 from appliance.child import Child, WireError
 from appliance.engine import orders
 from appliance.engine.protocol import GenerationRequest, Message, Piece
-from appliance.engine.settings import Adapter, EngineSettings, environment
+from appliance.engine.settings import Adapter, EngineSettings, address_space, environment
 from appliance.engine.waiting import Waiting, piece_from_message
 from appliance.errors import AdapterError, EngineError
 from appliance.exchange import Usage
@@ -71,11 +70,6 @@ class WorkerEngine:
         found = {key: one if isinstance(one, Adapter) else Adapter(path=one) for key, one in (adapters or {}).items()}
         self._adapters = found
         self._digest = settings.digest
-        self._memory = (
-            model.stat().st_size + os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-            if (model.is_file())
-            else None
-        )
         self._order = {
             "do": "load",
             "model": str(model.resolve()),
@@ -252,7 +246,7 @@ class WorkerEngine:
     def _keep(self) -> None:
         while self._may_start():
             try:
-                child = Child(_MODULE, environment=environment(), memory=self._memory)
+                child = Child(_MODULE, environment=environment(), memory=address_space())
             except WireError as error:
                 self._died(str(error))
                 continue

@@ -29,7 +29,7 @@ _DENIED = {
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on every architecture
 _READ = 0b1100  # READ_FILE, READ_DIR
 _FIRST_RIGHTS = (1 << 13) - 1
-_WRITE = _READ | 0b10 | 1 << 5 | 1 << 8  # WRITE_FILE, REMOVE_FILE, MAKE_REG
+_WRITE = _READ | 0b10 | 1 << 5 | 1 << 7 | 1 << 8  # WRITE_FILE, REMOVE_FILE, MAKE_DIR, MAKE_REG
 _REFER, _TRUNCATE = 1 << 13, 1 << 14
 
 
@@ -101,7 +101,7 @@ def _allow(libc: ctypes.CDLL, rules: int, path: Path, rights: int) -> None:
         return
     try:
         if not path.is_dir():
-            rights &= ~(0b1000 | 1 << 5 | 1 << 8)  # rights that only folders have
+            rights &= ~(0b1000 | 1 << 5 | 1 << 7 | 1 << 8)  # rights that only folders have
         rule = ctypes.create_string_buffer(struct.pack("=Qi", rights, opened))
         libc.syscall(ctypes.c_long(_ADD_RULE), ctypes.c_int(rules), ctypes.c_int(1), rule, ctypes.c_uint(0))
     finally:

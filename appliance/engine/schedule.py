@@ -140,7 +140,7 @@ def admit(
     admitted: list[int] = []
     present = list(running)
     waiting = tuple(waiting)
-    among = len({one.user for one in (*waiting, *running)})
+    among = len({one.user for one in waiting} | {one.user for one in running})
     for one in line(waiting, running, fairness):
         if len(present) >= room.sequences or sum(r.cells for r in present) + one.cells > room.cells:
             break

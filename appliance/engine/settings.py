@@ -40,15 +40,23 @@ class EngineSettings:
 
     def to_message(self) -> dict[str, Any]:
         """For the worker's ``load``."""
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         return {
             "slots": self.slots,
-            "memory_bytes": self.memory_mb * MEGABYTE or memory // 4,
+            "memory_bytes": self.memory_mb * MEGABYTE or _physical() // 4,
             "cache_bytes": self.cache_mb * MEGABYTE,
             "adapter_bytes": self.adapter_mb * MEGABYTE,
             "folder": str(self.folder.absolute()) if self.folder is not None else None,
             "digest": self.digest,
         }
+
+
+def address_space() -> int:
+    """Bytes a worker may map: a file that claims more than any file on this machine could need is refused there."""
+    return 2 * _physical()
+
+
+def _physical() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def environment() -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 The lines between them, as ``service`` speaks them:
 
-    to the worker    {"do":"load", ...}                 first, once: see ``Load``
+    to the worker    {"do":"load", ...}                 first, once: ``client`` and ``settings`` write it
                      {"do":"generate", key, ...}        a request, as ``orders.request_to_message`` writes it
                      {"do":"cancel", key}
                      {"do":"count", key, messages}
@@ -50,7 +50,8 @@ def main() -> None:
 
 
 def _paths(order: Mapping[str, Any]) -> tuple[list[Path], list[Path]]:
-    read = [Path(order["model"]), *(Path(path) for path in order["adapters"].values())]
+    # The folder, since a model may come in pieces that lie side by side.
+    read = [Path(order["model"]).parent, *(Path(path) for path in order["adapters"].values())]
     folder = order["folder"]
     if folder is None:
         return read, []

@@ -18,7 +18,7 @@ from appliance.exchange import Exchange, Passage, Question
 from appliance.pipeline import Finished, Found, Pipeline, Said, Understood
 
 KEEP_S = 1800.0
-MOST_WAITING = 32
+MOST_WAITING = 64
 """Questions in progress at once; the next one is told to try again rather than left to wait for an hour."""
 LOOK_EVERY_S = 0.02
 """Between two looks of a watcher: a fast model would otherwise send a phone a hundred updates a second."""
@@ -41,6 +41,9 @@ class Snapshot:
     answer_working: str = ""
     exchange: Exchange | None = None
     error: str = ""
+    position: int | None = None
+    """How many questions the model takes up before this one begins, counted from 1; 0 once it is being answered; None
+    while it is not with the model."""
 
     @property
     def over(self) -> bool:
@@ -54,8 +57,19 @@ class Job:
         self._question = question
         self._pipeline = pipeline
         self._stopped = threading.Event()
-        self.snapshot = Snapshot(id=question.id, lang=question.lang, question=question.text)
+        self._changing = threading.Lock()
+        self._snapshot = Snapshot(id=question.id, lang=question.lang, question=question.text)
         self.ended_at: float | None = None
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """All there is to show now; the same object as long as nothing changed."""
+        now = self._snapshot
+        if now.state == "answering" and not now.answer:
+            position = self._pipeline.engine.position(now.id)
+            if position != now.position:
+                self._show(position=position)
+        return self._snapshot
 
     def stop(self) -> None:
         """Ask for the end, also of a question that still waits; the snapshot says ``stopped`` when it came."""
@@ -69,8 +83,8 @@ class Job:
         """
         shown = None
         while shown is None or not shown.over:
-            if self.snapshot is not shown:
-                shown = self.snapshot
+            if (now := self.snapshot) is not shown:
+                shown = now
                 yield shown
             else:
                 await asyncio.sleep(LOOK_EVERY_S)
@@ -86,7 +100,7 @@ class Job:
                     self._show(state="stopped")
                     return
                 self._take(event)
-            if not self.snapshot.over:
+            if not self._snapshot.over:
                 self._show(state="stopped")
         except FieldpostError as error:
             self._show(state="failed", error=str(error))
@@ -104,13 +118,14 @@ class Job:
             case Found():
                 self._show(state="answering", passages=event.passages)
             case Said():
-                self._show(answer=event.answer, answer_working=event.answer_working)
+                self._show(answer=event.answer, answer_working=event.answer_working, position=0)
             case Finished():
                 done = event.exchange
                 self._show(state="done", exchange=done, answer=done.answer, answer_working=done.answer_working)
 
     def _show(self, **changes: object) -> None:
-        self.snapshot = replace(self.snapshot, **changes)  # type: ignore[arg-type]
+        with self._changing:  # a watcher notes the position while the job's thread notes the answer
+            self._snapshot = replace(self._snapshot, **changes)  # type: ignore[arg-type]
 
 
 class Jobs:
