@@ -115,6 +115,11 @@ class Home:
     def current(self) -> Path:
         return self.root / "current"
 
+    @property
+    def revoked(self) -> Path:
+        """What the NGO has taken back; the installer writes it."""
+        return self.root / "revoked.json"
+
     def prepare_data(self) -> None:
         """Make ``data/`` and ``data/outbox/`` readable by the box's user only.
 
