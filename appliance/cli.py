@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from appliance.cli_documents import documents
 from appliance.cli_eval import evaluate
 from appliance.cli_log import log
 from appliance.command import Speaks, home_option, json_option, progress_bar
@@ -198,6 +199,7 @@ def index(files: tuple[Path, ...], docpack: str, language: str, out: Path) -> No
     )
 
 
+main.add_command(documents)
 main.add_command(evaluate)
 main.add_command(log)
 

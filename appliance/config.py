@@ -97,6 +97,11 @@ class Home:
         return self.data / "outbox"
 
     @property
+    def documents(self) -> Path:
+        """Documents that were added on this box."""
+        return self.data / "documents"
+
+    @property
     def identity(self) -> Path:
         """The box's own private key; made on first use, never copied to a stick."""
         return self.data / "identity.json"

@@ -118,6 +118,12 @@ class Release:
         return models[0]
 
     @property
+    def documents_lang(self) -> str:
+        """The language of the documents, in which the model is asked; the site's first where there are none."""
+        docpacks = self.of("docpack")
+        return docpacks[0].annotations["org.fieldpost.language"] if docpacks else self.languages[0]
+
+    @property
     def adapters(self) -> Mapping[str, Component]:
         return {c.name: c for c in self.of("adapter")}
 
