@@ -9,6 +9,7 @@ BundleError (bundles.format.errors)
 ├── ScanRefused       the file is not what it claims, or is of a kind that can run code
 ├── IndexFailed       ``fieldpost index`` did not make a document index
 ├── PackageRefused    a contributor's package holds what they may not sign, or is not signed by them
+├── TrialFailed       a bundle could not be tried out on this machine
 ├── SigningError      the signing folder or its passphrase is not usable
 ├── UpdateError       no box could go from the one bundle to the other
 └── StickError        the stick cannot take the bundle, or gave back other bytes than were written
@@ -47,6 +48,8 @@ class IndexFailed(BundleError):
 
 class PackageRefused(BundleError):
     """A contributor's package holds what they may not sign, or is not signed by them."""
+class TrialFailed(BundleError):
+    """A bundle could not be tried out on this machine."""
 
 
 class SigningError(BundleError):

@@ -1,13 +1,13 @@
 """Document indexes, made by the box's own command as a process, so that bundler and box never import each other."""
 
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 import click
 
+from bundles.box_command import run_box
 from bundles.errors import IndexFailed
 
 _TIMEOUT_S = 3600
@@ -25,14 +25,9 @@ def fieldpost_index(files: Sequence[Path], *, docpack: str, language: str, out: 
     Raises:
         IndexFailed: the command is missing, failed, or wrote nothing.
     """
-    # Beside our own Python first: the same environment as this bundler, whatever PATH says.
-    beside = Path(sys.executable).with_name("fieldpost")
-    command = [str(beside)] if beside.exists() else [sys.executable, "-m", "appliance.cli"]
-    command += ["index", *map(str, files), "--docpack", docpack, "--language", language, "--out", str(out)]
+    words = ("index", *files, "--docpack", docpack, "--language", language, "--out", out)
     try:
-        child = subprocess.run(  # noqa: S603 our own command, no shell
-            command, capture_output=True, timeout=_TIMEOUT_S, check=False, stdin=subprocess.DEVNULL
-        )
+        child = run_box(*words, timeout_s=_TIMEOUT_S)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise IndexFailed(f"docpack/{docpack}: fieldpost index did not run: {error}.", todo=_TODO) from error
     if child.returncode != 0 or not out.is_file():

@@ -1,4 +1,4 @@
-"""Reads a safetensors file within bounds, as NumPy arrays: the form in which PEFT and the Hub keep adapters.
+"""Reads a safetensors file within bounds, as NumPy arrays, and writes one: the form in which PEFT and the Hub keep adapters.
 
 A JSON header and plain numbers: nothing in it can run. Format:
 https://github.com/huggingface/safetensors#format
@@ -70,3 +70,15 @@ def _tensor(name: str, entry: Any, body: memoryview) -> NDArray[np.float32]:
     if not np.isfinite(values).all():
         raise ValueError(f"{name} holds infinities or no numbers, so the training went wrong")
     return values
+
+
+def safetensors(tensors: Mapping[str, NDArray[np.float32]]) -> bytes:
+    """Tensors as the bytes of a file, in their order."""
+    header: dict[str, object] = {}
+    body = b""
+    for name, values in tensors.items():
+        data = values.astype("<f4").tobytes()
+        header[name] = {"dtype": "F32", "shape": list(values.shape), "data_offsets": [len(body), len(body) + len(data)]}
+        body += data
+    head = json.dumps(header).encode()
+    return struct.pack("<Q", len(head)) + head + body

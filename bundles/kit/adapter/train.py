@@ -186,7 +186,10 @@ def train(given):
         told = f"epoch {epoch + 1} of {given.epochs}: loss {loss.item():.3f}"
         print(f"{told}, kept away {loss_on(model, tests, torch, given.batch):.3f}, {took:.0f} s", flush=True)
     after = loss_on(model, tests, torch, given.batch)
+    # Its page on the Hub is this folder's own README.md, and where the base lay here is nobody's business.
+    model.peft_config["default"].base_model_name_or_path = Path(given.base).name
     model.save_pretrained(HERE / "peft", safe_serialization=True)
+    (HERE / "peft" / "README.md").unlink(missing_ok=True)
     data = hashlib.sha256((HERE / "data" / "train.jsonl").read_bytes()).hexdigest()
     write_figures(
         {
