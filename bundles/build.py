@@ -7,12 +7,14 @@ is whole. What a bundle is, is said in bundles/README.md.
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from bundles.components import GatheredFile, PreparedComponent, prepare
+from bundles.contributed import Contributed, prepare_contributed, with_packages
+from bundles.contributors import Accepted, accept_packages
 from bundles.errors import LockError
 from bundles.fetch import fetch
 from bundles.format.errors import BundleError
@@ -60,17 +62,54 @@ def build(
     # 1. The recipe and its lock agree on every file.
     recipe = load_recipe(recipe_path)
     locked = read_lock(recipe)
+    # Contributors' packages are whole, and signed by whom headquarters lets sign them.
+    accepted = accept_packages(signer.folder, (recipe.folder / folder for folder in recipe.packages))
+    recipe, contributed = with_packages(recipe, accepted, locked)
     # 2. Everything in it may be passed on: before gigabytes are fetched.
     check_licences(recipe)
     # 3. Every file is on this machine.
-    gathered = tuple(GatheredFile(locked=file, here=_gather(recipe, file, cache)) for file in locked)
+    gathered = gather(recipe, locked, cache)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".fieldpost-", dir=out.parent) as work:
         # 4. Every file is what it should be; packages are unpacked and documents indexed, here and not on a box.
-        components = prepare(recipe, gathered, Path(work), indexer)
+        components = look_into(recipe, gathered, contributed, Path(work), indexer)
         # 5. Written, signed, checked as a box will check it, and only then given its name.
-        version = assemble(recipe, components, out=out, signer=signer, installer=installer, date=date)
+        version = assemble(
+            recipe, components, out=out, signer=signer, installer=installer, date=date, accepted=accepted
+        )
     return Built(folder=out, version=version, components=components, fingerprint=signer.fingerprint)
+
+
+def gather(recipe: Recipe, locked: Sequence[LockedFile], cache: Path) -> tuple[GatheredFile, ...]:
+    """Every locked file on this machine, fetched where need be.
+
+    Raises:
+        LockError, FetchError: a file has changed, or cannot be had.
+    """
+    return tuple(GatheredFile(locked=file, here=_gather(recipe, file, cache)) for file in locked)
+
+
+def look_into(
+    recipe: Recipe,
+    gathered: Sequence[GatheredFile],
+    contributed: Mapping[str, Contributed],
+    work: Path,
+    indexer: Indexer,
+) -> tuple[PreparedComponent, ...]:
+    """Every component of the recipe and its packages, scanned and ready to be written, in the recipe's order.
+
+    Raises:
+        ScanRefused, LockError, IndexFailed: see ``components.prepare`` and ``contributed.prepare_contributed``.
+    """
+    own = replace(recipe, components=tuple(c for c in recipe.components if c.label not in contributed))
+    prepared = {f"{c.kind}/{c.name}": c for c in prepare(own, gathered, work / "own", indexer)}
+    for component in recipe.components:
+        if component.label in contributed:
+            folder = work / "contributed" / component.label
+            folder.mkdir(parents=True)
+            base = prepared.get(f"model/{component.base}")
+            prepared[component.label] = prepare_contributed(contributed[component.label], base, folder, indexer)
+    return tuple(prepared[component.label] for component in recipe.components)
 
 
 def assemble(
@@ -81,16 +120,21 @@ def assemble(
     signer: Signer,
     installer: Path,
     date: datetime,
+    accepted: Accepted = Accepted(),  # noqa: B008 a value without state
 ) -> int:
-    """Write and sign a bundle of prepared components; returns the version of its metadata."""
+    """Write and sign a bundle of prepared components; returns the version of its metadata.
+
+    ``accepted`` are the contributors whose own signatures go with it; all else is signed by headquarters.
+    """
     if not installer.is_file():
         raise BundleError(f"There is no installer {installer}.", todo="Make it with scripts/build, or name one.")
     out = out.resolve()
     growing = growing_folder(out)
     shutil.rmtree(growing, ignore_errors=True)
-    targets = write_components(recipe, components, growing)
+    targets = write_components(recipe, components, growing, signed_by_others=accepted.roles.keys())
     targets |= _write_field_files(recipe, growing, installer)
-    version = publish(signer, targets, growing / "tuf", bundle=f"{recipe.name} {recipe.version}", date=date)
+    told = f"{recipe.name} {recipe.version}"
+    version = publish(signer, targets, growing / "tuf", bundle=told, date=date, accepted=accepted)
     verify_bundle(growing, root=(growing / "tuf" / "1.root.json").read_bytes())
     put_in_place(out, growing)
     return version

@@ -55,6 +55,8 @@ class PreparedComponent:
     """``org.fieldpost.base``, ``.pairs`` or ``.language``, as the kind has them."""
     facts: GgufFacts | None = None
     """For a model, what its weights say of themselves."""
+    manifest: bytes | None = None
+    """For a contributor's component, its manifest as they signed it."""
 
 
 def prepare(

@@ -61,7 +61,7 @@ def new_folder(folder: Path, beginning: Beginning) -> list[Path]:
         "licence": beginning.licence,
         "licence_tag": beginning.licence.lower() if " " not in beginning.licence else "other",
     }
-    files = {}
+    files: dict[str, bytes] = {}
     if beginning.base is not None:
         files |= _empty_adapter(beginning.base.file)
         digest, _ = digest_of_file(beginning.base.file)

@@ -4,7 +4,6 @@ Where the bytes come from is the caller's: ``bundles.fetch`` asks the Hugging Fa
 registry. Parts are fsynced, a resume re-hashes what lies there, and only a file with the right SHA-256 gets its name.
 """
 
-import fcntl
 import os
 import shutil
 import time
@@ -16,6 +15,7 @@ from typing import BinaryIO
 import httpx2
 
 from bundles.errors import FetchError
+from bundles.exclusive import hold
 from bundles.format.digest import digest_of_file, digest_of_stream
 from bundles.format.durable import sync_folder
 from bundles.progress import byte_bar
@@ -66,8 +66,11 @@ def download(
                 needed=f"It should be {sha256}.",
                 todo="Run it again; if it stays so, the file was changed or the server is not to be trusted.",
             )
-        (folder / f"{sha256}.part").rename(done)
-        sync_folder(folder)
+        if os.name != "nt":
+            (folder / f"{sha256}.part").rename(done)
+    if os.name == "nt":  # there an open file keeps its name
+        (folder / f"{sha256}.part").replace(done)
+    sync_folder(folder)
     return done
 
 
@@ -144,10 +147,10 @@ def _complete(part: BinaryIO, stream: Stream, what: str, *, size: int, folder: P
 @contextmanager
 def _open_part(path: Path) -> Iterator[BinaryIO]:
     """The unfinished file, ours alone while it is open."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    with os.fdopen(descriptor, "r+b") as part:
+    path.touch(0o644)
+    with path.open("r+b") as part:
         try:
-            fcntl.flock(part, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            hold(part)
+        except OSError as error:
             raise FetchError(f"Another process is fetching {path}.", todo="Wait for it, then run it again.") from error
         yield part

@@ -48,6 +48,8 @@ class IndexFailed(BundleError):
 
 class PackageRefused(BundleError):
     """A contributor's package holds what they may not sign, or is not signed by them."""
+
+
 class TrialFailed(BundleError):
     """A bundle could not be tried out on this machine."""
 

@@ -25,7 +25,7 @@ def fieldpost_index(files: Sequence[Path], *, docpack: str, language: str, out: 
     Raises:
         IndexFailed: the command is missing, failed, or wrote nothing.
     """
-    words = ("index", *files, "--docpack", docpack, "--language", language, "--out", out)
+    words: tuple[str | Path, ...] = ("index", *files, "--docpack", docpack, "--language", language, "--out", out)
     try:
         child = run_box(*words, timeout_s=_TIMEOUT_S)
     except (OSError, subprocess.TimeoutExpired) as error:

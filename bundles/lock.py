@@ -18,7 +18,7 @@ from bundles.format.digest import digest_of_file
 from bundles.format.durable import replace_file
 from bundles.format.manifest import safe_path
 from bundles.progress import byte_bar
-from bundles.recipe import Component, Part, Recipe
+from bundles.recipe import Part, Recipe
 from bundles.recipe_table import SHA256, FileSource, HubSource, Source
 
 FORMAT = 1
@@ -59,7 +59,7 @@ def make_lock(recipe: Recipe, lister: Lister) -> tuple[LockedFile, ...]:
     """
     locked = []
     listings: dict[tuple[str, str | None], HubListing] = {}
-    for component, part, path in _resolve(recipe):
+    for label, part, path in _resolve(recipe):
         source = part.source
         if isinstance(source, FileSource):
             size, sha256 = measure(recipe.folder / source.file, path)
@@ -70,9 +70,7 @@ def make_lock(recipe: Recipe, lister: Lister) -> tuple[LockedFile, ...]:
             listing = listings.get(key) or listings.setdefault(key, lister(*key))
             size, sha256 = _in_listing(listing, source)
             kept = HubSource(repo=source.repo, file=source.file, revision=listing.revision, sha256=sha256)
-        locked.append(
-            LockedFile(component=component.label, role=part.role, path=path, size=size, sha256=sha256, source=kept)
-        )
+        locked.append(LockedFile(component=label, role=part.role, path=path, size=size, sha256=sha256, source=kept))
     return tuple(locked)
 
 
@@ -105,7 +103,7 @@ def read_lock(recipe: Recipe) -> tuple[LockedFile, ...]:
         raise LockError(
             f"{recipe.lock_path} is for {head[0]} {head[1]}.", needed=f"{recipe.name} {recipe.version}.", todo=todo
         )
-    wanted = {(c.label, part.role, path): part.source for c, part, path in _resolve(recipe)}
+    wanted = {(label, part.role, path): part.source for label, part, path in _resolve(recipe)}
     present = {(f.component, f.role, f.path): f.source for f in locked}
     for label, _, path in sorted(wanted.keys() ^ present.keys()):
         state = "is not in the lock" if (label, _, path) in wanted else "is in the lock and not in the recipe"
@@ -123,25 +121,29 @@ def measure(path: Path, label: str) -> tuple[int, str]:
     return size, digest.removeprefix("sha256:")
 
 
-def _resolve(recipe: Recipe) -> Iterator[tuple[Component, Part, str]]:
+def _resolve(recipe: Recipe) -> Iterator[tuple[str, Part, str]]:
     """Every single file: patterns expanded and sorted, paths made relative to the recipe, names given and unique."""
+    for folder in recipe.packages:
+        # Its index names every other file of a package by digest.
+        for source in _expand(recipe, "a package", FileSource(file=f"{folder.rstrip('/')}/index.json")):
+            yield "package", Part(role="package", source=source), source.file
     for component in recipe.components:
         taken = {"index.sqlite"} if component.kind == "docpack" else set()
         for part in component.parts:
-            for source in _expand(recipe, component, part.source):
+            for source in _expand(recipe, component.label, part.source):
                 path = safe_path(_path_in_component(part.role, source.name))
                 if path in taken:
                     raise RecipeError(
                         f"{recipe.path}: {component.label} would hold two files called {path}.", todo="Rename one."
                     )
                 taken.add(path)
-                yield component, Part(role=part.role, source=source), path
+                yield component.label, Part(role=part.role, source=source), path
 
 
-def _expand(recipe: Recipe, component: Component, source: Source) -> list[Source]:
+def _expand(recipe: Recipe, label: str, source: Source) -> list[Source]:
     if isinstance(source, HubSource):
         return [source]
-    where = f"{recipe.path}: {component.label}"
+    where = f"{recipe.path}: {label}"
     # A lock holds no absolute path, so that it means the same on another machine.
     relative = (
         os.path.relpath(source.file, recipe.folder.absolute()) if Path(source.file).is_absolute() else source.file

@@ -38,7 +38,8 @@ def _from_file(file: Path) -> str:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise SigningError(f"The passphrase file {file} cannot be read: {error}.") from error
-    if mode & 0o077:
+    # Windows keeps its permissions elsewhere, and shows every file as readable by all.
+    if mode & 0o077 and os.name != "nt":
         raise SigningError(f"{file} can be read by others (mode {mode & 0o777:04o}).", todo=f"Run: chmod 600 {file}")
     if not lines or not lines[0]:
         raise SigningError(f"The first line of {file} is empty.", needed="It is the passphrase.")

@@ -1,6 +1,6 @@
-"""Reads a safetensors file within bounds, as NumPy arrays, and writes one: the form in which PEFT and the Hub keep adapters.
+"""Reads a safetensors file within bounds, as NumPy arrays, and writes one.
 
-A JSON header and plain numbers: nothing in it can run. Format:
+The form in which PEFT and the Hub keep adapters: a JSON header and plain numbers: nothing in it can run. Format:
 https://github.com/huggingface/safetensors#format
 """
 

@@ -12,7 +12,6 @@ Keys are OpenSSH Ed25519 private keys under a passphrase, as ``ssh-keygen`` make
 1.0, consistent snapshots.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -230,6 +229,12 @@ def _content(
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Two builds with one folder must not take the same version."""
+    try:
+        import fcntl
+    except ImportError as error:
+        raise SigningError(
+            "Bundles are signed on Linux or macOS.", needed="Contributors check, pack and sign on any system."
+        ) from error
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +68,13 @@ def canonical(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def write_components(recipe: Recipe, components: Sequence[PreparedComponent], root: Path) -> dict[str, tuple[int, str]]:
+def write_components(
+    recipe: Recipe, components: Sequence[PreparedComponent], root: Path, *, signed_by_others: Collection[str] = ()
+) -> dict[str, tuple[int, str]]:
     """Write every component and the bundle's index; returns what is to be signed: target name to length and SHA-256.
+
+    Args:
+        signed_by_others: contributors whose components need no signature of ours.
 
     Raises:
         LockError: a file's bytes are no longer those of the lock.
@@ -80,7 +85,8 @@ def write_components(recipe: Recipe, components: Sequence[PreparedComponent], ro
     for component in components:
         descriptor = _write_component(layout, component)
         target = component_target(component.kind, component.publisher, component.name, component.version)
-        targets[target] = (descriptor["size"], descriptor["digest"].removeprefix("sha256:"))
+        if component.manifest is None or component.publisher not in signed_by_others:
+            targets[target] = (descriptor["size"], descriptor["digest"].removeprefix("sha256:"))
         descriptor["annotations"] = {"org.opencontainers.image.ref.name": target}
         manifests.append(descriptor)
     index = canonical(
@@ -115,6 +121,9 @@ def _told(recipe: Recipe) -> dict[str, str]:
 
 def _write_component(layout: LayoutWriter, component: PreparedComponent) -> dict[str, Any]:
     layers = [_write_layer(layout, component, layer) for layer in component.layers]
+    if component.manifest is not None:
+        layout.put(b"{}", EMPTY_CONFIG)
+        return layout.put(component.manifest, MANIFEST) | {"artifactType": artifact_type(component.kind)}
     if component.kind == "model":
         config = layout.put(canonical(_model_config(component, layers)), MODEL_CONFIG)
     else:

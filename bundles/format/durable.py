@@ -10,7 +10,7 @@ from pathlib import Path
 
 def sync_folder(folder: Path) -> None:
     """Make the folder's own list of names durable, so that a rename survives a power cut; Windows does it by itself."""
-    if os.name == "nt":
+    if not hasattr(os, "O_DIRECTORY"):
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -197,7 +197,8 @@ def train(given):
             "examples": f"{len(rows)} learnt from, {len(tests)} kept away (seed {given.seed})",
             "examples' SHA-256": data,
             "rank, alpha": f"{given.rank}, {2 * given.rank}, on every linear map",
-            "training": f"{given.epochs} epochs, batch {given.batch}, rate {given.rate:g}, {'QLoRA' * given.four_bit or 'LoRA'}",
+            "training": f"{'QLoRA' if given.four_bit else 'LoRA'}, {given.epochs} epochs, batch {given.batch}, "
+            f"rate {given.rate:g}",
             "loss on those kept away": f"{before:.3f} before, {after:.3f} after",
         }
     )
