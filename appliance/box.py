@@ -4,16 +4,15 @@ Which rooms exist and what each needs is known here and nowhere else.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.config import Config, Home, load_config
 from appliance.engine.client import WorkerEngine
 from appliance.engine.settings import Adapter, EngineSettings
-from appliance.errors import AdapterError, KnowledgeError, LanguageError
-from appliance.knowledge.library import Library
-from appliance.knowledge.shelf import Shelf
+from appliance.errors import AdapterError, LanguageError
+from appliance.knowledge.retrieve import Retriever
 from appliance.language.translate import Translator
 from appliance.log.chain import LEAVES
 from appliance.log.store import Log, Recorder
@@ -30,7 +29,7 @@ class Box:
     config: Config
     release: Release
     pipeline: Pipeline
-    retriever: Shelf
+    retriever: Retriever
     log: Recorder
 
     def check(self, *, lang: str, adapter: str | None) -> None:
@@ -85,13 +84,7 @@ def open_box(home: Home, *, recorded: bool = True) -> Iterator[Box]:
             home.prepare_data()
             box = load_or_make_identity(home).box
             log = opened.enter_context(Log.open(home.log, box, LEAVES[config.safety.share]))
-        library = Library(home.documents, lang=release.documents_lang)
-        if recorded:
-            # A full disk must not keep a box from starting; fieldpost documents tells what is wrong.
-            with suppress(KnowledgeError):
-                library.refresh()
-        packs = [component.only("index.sqlite") for component in release.of("docpack")]
-        shelf = opened.enter_context(Shelf(packs, library.index))
+        retriever = opened.enter_context(Retriever([c.only("index.sqlite") for c in release.of("docpack")]))
         translator = opened.enter_context(Translator(_packs(release)))
         engine = opened.enter_context(
             WorkerEngine(
@@ -110,16 +103,18 @@ def open_box(home: Home, *, recorded: bool = True) -> Iterator[Box]:
                 ),
             )
         )
+        docpacks = release.of("docpack")
+        working = docpacks[0].annotations["org.fieldpost.language"] if docpacks else release.languages[0]
         pipeline = Pipeline(
             engine=engine,
-            finder=shelf,
+            finder=retriever,
             translator=translator,
             log=log,
             config=config,
-            working_lang=release.documents_lang,
-            documents=not shelf.empty,
+            working_lang=working,
+            documents=bool(docpacks),
         )
-        yield Box(home=home, config=config, release=release, pipeline=pipeline, retriever=shelf, log=log)
+        yield Box(home=home, config=config, release=release, pipeline=pipeline, retriever=retriever, log=log)
 
 
 def _adapters(release: Release) -> dict[str, Adapter]:
