@@ -4,15 +4,16 @@ Which rooms exist and what each needs is known here and nowhere else.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.config import Config, Home, load_config
 from appliance.engine.client import WorkerEngine
 from appliance.engine.settings import Adapter, EngineSettings
-from appliance.errors import AdapterError, LanguageError
-from appliance.knowledge.retrieve import Retriever
+from appliance.errors import AdapterError, KnowledgeError, LanguageError
+from appliance.knowledge.library import Library
+from appliance.knowledge.shelf import Shelf
 from appliance.language.translate import Translator
 from appliance.log.chain import LEAVES
 from appliance.log.store import Log, Recorder
@@ -29,7 +30,7 @@ class Box:
     config: Config
     release: Release
     pipeline: Pipeline
-    retriever: Retriever
+    retriever: Shelf
     log: Recorder
 
     def check(self, *, lang: str, adapter: str | None) -> None:
@@ -84,7 +85,13 @@ def open_box(home: Home, *, recorded: bool = True) -> Iterator[Box]:
             home.prepare_data()
             box = load_or_make_identity(home).box
             log = opened.enter_context(Log.open(home.log, box, LEAVES[config.safety.share]))
-        retriever = opened.enter_context(Retriever([c.only("index.sqlite") for c in release.of("docpack")]))
+        library = Library(home.documents, lang=release.documents_lang)
+        if recorded:
+            # A full disk must not keep a box from starting; fieldpost documents tells what is wrong.
+            with suppress(KnowledgeError):
+                library.refresh()
+        packs = [component.only("index.sqlite") for component in release.of("docpack")]
+        shelf = opened.enter_context(Shelf(packs, library.index))
         translator = opened.enter_context(Translator(_packs(release)))
         engine = opened.enter_context(
             WorkerEngine(
@@ -103,18 +110,16 @@ def open_box(home: Home, *, recorded: bool = True) -> Iterator[Box]:
                 ),
             )
         )
-        docpacks = release.of("docpack")
-        working = docpacks[0].annotations["org.fieldpost.language"] if docpacks else release.languages[0]
         pipeline = Pipeline(
             engine=engine,
-            finder=retriever,
+            finder=shelf,
             translator=translator,
             log=log,
             config=config,
-            working_lang=working,
-            documents=bool(docpacks),
+            working_lang=release.documents_lang,
+            documents=not shelf.empty,
         )
-        yield Box(home=home, config=config, release=release, pipeline=pipeline, retriever=retriever, log=log)
+        yield Box(home=home, config=config, release=release, pipeline=pipeline, retriever=shelf, log=log)
 
 
 def _adapters(release: Release) -> dict[str, Adapter]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from appliance.cli_documents import documents
 from appliance.cli_eval import evaluate
 from appliance.cli_keys import keys
 from appliance.cli_log import log
@@ -135,6 +136,7 @@ def status(home: Path, as_json: bool) -> None:
             "release": release.number,
             "languages": release.languages,
             "components": [f"{c.kind} {c.name} {c.version}" for c in release.components],
+            "revoked": dict(release.revoked),
             "records": records,
             "sync": asdict(sync),
             "machine": asdict(machine),
@@ -146,6 +148,8 @@ def status(home: Path, as_json: bool) -> None:
     click.echo(f"Languages   {', '.join(release.languages)}")
     for component in release.components:
         click.echo(f"  {component.kind:<9} {component.name} {component.version}, {component.licence}")
+    for target, reason in release.revoked.items():
+        click.echo(f"  disabled  {target}: taken back by your organisation: {reason}")
     click.echo(f"Log         {records} records, {sync.pending} not yet at the hub")
     click.echo(f"Hub         {sync.hub or 'none: enrol with fieldpost sync enrol TOKEN'}")
     click.echo(f"Last sync   {sync.last_contact or 'never'}")
@@ -196,6 +200,7 @@ def index(files: tuple[Path, ...], docpack: str, language: str, out: Path) -> No
     )
 
 
+main.add_command(documents)
 main.add_command(evaluate)
 main.add_command(log)
 main.add_command(keys)

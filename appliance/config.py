@@ -97,6 +97,11 @@ class Home:
         return self.data / "outbox"
 
     @property
+    def documents(self) -> Path:
+        """Documents that were added on this box."""
+        return self.data / "documents"
+
+    @property
     def identity(self) -> Path:
         """The box's own private key; made on first use, never copied to a stick."""
         return self.data / "identity.json"
@@ -119,6 +124,11 @@ class Home:
     @property
     def current(self) -> Path:
         return self.root / "current"
+
+    @property
+    def revoked(self) -> Path:
+        """What the NGO has taken back; the installer writes it."""
+        return self.root / "revoked.json"
 
     def prepare_data(self) -> None:
         """Make ``data/`` and ``data/outbox/`` readable by the box's user only.

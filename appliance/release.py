@@ -1,17 +1,19 @@
 """The installed release: which components it has and where their files lie. Reads ``release.json``, writes nothing.
 
-The installer wrote and verified it; the engine, the languages and the documents are found through it.
+The installer wrote and verified it; the engine, the languages and the documents are found through it. What the NGO has
+taken back since stands in ``revoked.json``: it is left out here, so that nothing further up can load it.
 """
 
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from appliance.config import Home
 from appliance.errors import ReleaseError
+from bundles.format.kinds import component_target
 
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _FIRST_PIECE = re.compile(r"-00001-of-\d{5}\.gguf$")
@@ -32,6 +34,11 @@ class Component:
     folder: Path
     files: Mapping[str, str]
     """Path inside ``folder`` to digest ``sha256:<hex>``."""
+
+    @property
+    def target(self) -> str:
+        """The name under which it was signed: ``adapters/amina/steps-1.0.0``."""
+        return component_target(self.kind, self.publisher, self.name, self.version)
 
     def only(self, suffix: str) -> Path:
         """The one file that ends in ``suffix``.
@@ -83,6 +90,11 @@ class Release:
     languages: tuple[str, ...]
     folder: Path
     components: tuple[Component, ...]
+    """Without those that were taken back."""
+    revoked: Mapping[str, str]
+    """Signed name of a component that was taken back, and why."""
+    answering: str
+    """Signed name of the model that answers, also when it was taken back."""
 
     def of(self, kind: str) -> tuple[Component, ...]:
         """The components of one kind, in the recipe's order."""
@@ -93,12 +105,23 @@ class Release:
         """The model that answers: the first of the recipe.
 
         Raises:
-            ReleaseError: the release has none.
+            ReleaseError: the release has none, or it was taken back; another model is for another purpose.
         """
+        if self.answering in self.revoked:
+            raise ReleaseError(
+                f"The model {self.answering} was taken back by your organisation: {self.revoked[self.answering]}.",
+                todo="Install the newest stick.",
+            )
         models = self.of("model")
         if not models:
             raise ReleaseError("The installed bundle has no model.", todo="Install one that has.")
         return models[0]
+
+    @property
+    def documents_lang(self) -> str:
+        """The language of the documents, in which the model is asked; the site's first where there are none."""
+        docpacks = self.of("docpack")
+        return docpacks[0].annotations["org.fieldpost.language"] if docpacks else self.languages[0]
 
     @property
     def adapters(self) -> Mapping[str, Component]:
@@ -109,13 +132,13 @@ def load_release(home: Home) -> Release:
     """The release that ``HOME/current`` points to.
 
     Raises:
-        ReleaseError: nothing is installed, or release.json is not one of ours.
+        ReleaseError: nothing is installed, or release.json or revoked.json is not one of ours.
     """
     folder = home.current.resolve()
     path = folder / "release.json"
     try:
         raw = json.loads(path.read_bytes())
-        return _parse(raw, folder)
+        release = _parse(raw, folder)
     except FileNotFoundError as error:
         raise ReleaseError(
             f"Nothing is installed in {home.root}.",
@@ -124,11 +147,48 @@ def load_release(home: Home) -> Release:
         ) from error
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise ReleaseError(f"{path} cannot be used: {error!r}.", todo="Install the stick again.") from error
+    return _without(release, _read_revoked(home.revoked))
+
+
+def _read_revoked(path: Path) -> Mapping[str, str]:
+    """What the NGO has taken back. A file that cannot be read might name anything, so nothing is loaded then."""
+    try:
+        raw = json.loads(path.read_bytes())
+        if raw["format"] != 1 or not all(isinstance(reason, str) for reason in raw["revoked"].values()):
+            raise ValueError("of another format")
+        return dict(raw["revoked"])
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        raise ReleaseError(
+            f"{path} cannot be read: {error!r}.",
+            needed="It says what this box may not use any more.",
+            todo="Move it away and install the newest stick again.",
+        ) from error
+
+
+def _without(release: Release, revoked: Mapping[str, str]) -> Release:
+    gone = {c.target: revoked[c.target] for c in release.components if c.target in revoked}
+    return replace(release, components=tuple(c for c in release.components if c.target not in gone), revoked=gone)
 
 
 def _parse(raw: Mapping[str, Any], folder: Path) -> Release:
     if raw["format"] != 1:
         raise ValueError(f"release format {raw['format']}, needed 1")
+    components = tuple(
+        Component(
+            kind=c["kind"],
+            name=c["name"],
+            publisher=c["publisher"],
+            version=c["version"],
+            licence=c["licence"],
+            manifest=c["manifest"],
+            annotations=dict(c["annotations"]),
+            folder=folder / c["folder"],
+            files={f["path"]: f["digest"] for f in c["files"]},
+        )
+        for c in raw["components"]
+    )
     release = Release(
         number=int(raw["number"]),
         bundle=raw["bundle"],
@@ -136,20 +196,9 @@ def _parse(raw: Mapping[str, Any], folder: Path) -> Release:
         title=raw["title"],
         languages=tuple(raw["languages"]),
         folder=folder,
-        components=tuple(
-            Component(
-                kind=c["kind"],
-                name=c["name"],
-                publisher=c["publisher"],
-                version=c["version"],
-                licence=c["licence"],
-                manifest=c["manifest"],
-                annotations=dict(c["annotations"]),
-                folder=folder / c["folder"],
-                files={f["path"]: f["digest"] for f in c["files"]},
-            )
-            for c in raw["components"]
-        ),
+        revoked={},
+        answering=next((c.target for c in components if c.kind == "model"), ""),
+        components=components,
     )
     _check(release)
     return release

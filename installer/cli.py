@@ -5,14 +5,17 @@ import io
 import json
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from bundles.format.errors import BundleError
+from bundles.format.kinds import component_target
 from installer import __version__
 from installer.errors import NotConfirmed
 from installer.install import INSTALLER, install
 from installer.releases import Releases
+from installer.revocations import learn, read_revoked
 
 _INSTALL_EXAMPLES = """  the first time, from the stick:
     python3 installer.pyz install --from /media/usb --home /srv/fieldpost
@@ -23,6 +26,8 @@ _INSTALL_EXAMPLES = """  the first time, from the stick:
 _STATUS_EXAMPLES = """  what is installed:
     python3 /srv/fieldpost/installer.pyz status --home /srv/fieldpost
     python3 /srv/fieldpost/installer.pyz status --home /srv/fieldpost --json
+  what a stick would bring, and what it takes back, without installing it:
+    python3 /srv/fieldpost/installer.pyz status --home /srv/fieldpost --from /media/usb
 """
 CONFIRMED_BY = 8
 """Characters of the fingerprint that a person types: enough to make them look at it."""
@@ -78,6 +83,7 @@ def command_line() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     tell.add_argument("--home", type=Path, required=True, help="where it was installed")
+    tell.add_argument("--from", dest="stick", type=Path, help="also take note of what this stick, or a hub, has signed")
     tell.add_argument("--json", action="store_true", help="one JSON object, for scripts")
     tell.set_defaults(run=_status)
     return parser
@@ -135,15 +141,28 @@ def _status(options: argparse.Namespace) -> int:
         return 1
     releases = Releases(options.home)
     number = releases.current or 0
+    learned = learn(options.stick, options.home) if options.stick is not None else None
     facts = releases.describe(number)
     state = releases.read_state()
+    disabled = {target: why for target, why in read_revoked(options.home).items() if target in _targets(facts)}
     if options.json:
-        told = {"release": number, "previous": state.previous, "root": state.root}
-        print(json.dumps({**told, "bundle": facts["bundle"], "version": facts["version"]}))
+        told = {"release": number, "previous": state.previous, "root": state.root, "revoked": disabled}
+        news = {"published": learned.published, "newer": learned.newer} if learned is not None else {}
+        print(json.dumps({**told, **news, "bundle": facts["bundle"], "version": facts["version"]}))
     else:
         print(f"{facts['bundle']} {facts['version']}, release {number}: {facts['title']}")
         print(f"Trusts {state.root}")
+        for target, why in disabled.items():
+            print(f"Disabled: {target} was taken back by your organisation: {why}")
+        if learned is not None:
+            update = "an update waits there" if learned.newer else "it is what is installed"
+            print(f"{options.stick} was signed on {learned.published[:10] or 'an unknown day'}; {update}.")
     return 0
+
+
+def _targets(facts: Mapping[str, Any]) -> set[str]:
+    """The signed names of a release's components."""
+    return {component_target(c["kind"], c["publisher"], c["name"], c["version"]) for c in facts["components"]}
 
 
 def _bar() -> tuple[Callable[[str, int, int], None], Callable[[], None]]:

@@ -2,7 +2,7 @@
 
     1 lock      one installer at a time
     2 trust     which root: the one trusted already, or the stick's once a person confirmed its fingerprint
-    3 verify    every signature, on a copy of what is trusted
+    3 verify    every signature, on a copy of what is trusted; what is revoked holds from here on, come what may
     4 space     what is missing fits, with a reserve; before anything is copied
     5 copy      each missing file: hashed while copied, synced, read back, hashed again
     6 release   hard links in a new folder, synced, then named
@@ -29,6 +29,7 @@ from bundles.format.verify import VerifiedBundle, verify_bundle
 from installer.errors import HomeRefused, SourceDamaged
 from installer.preflight import check_home, check_space
 from installer.releases import Releases, State, release_facts
+from installer.revocations import note_revoked
 from installer.store import Store
 
 Confirm = Callable[[str, bool], None]
@@ -71,6 +72,7 @@ def install(stick: Path, home: Path, *, confirm: Confirm, progress: Progress) ->
         root = _root(stick, releases, state, confirm)  # 2
         draft = releases.draft_trust()
         bundle = verify_bundle(stick, root=root, trust=draft / "metadata", floor=state.floor)  # 3
+        note_revoked(home, bundle.versions, bundle.revoked)
         _copy(bundle, stick, home, store, progress)  # 4, 5
         facts = release_facts(bundle)
         number = releases.find(facts, store) or releases.make(facts, store)  # 6

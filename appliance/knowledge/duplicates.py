@@ -27,8 +27,10 @@ class Same:
     first: str
     """Path of the one that is kept."""
     second: str
+    copy: bool
+    """Every letter and digit is the same."""
     share: float
-    """1 where every letter and digit is the same, else the share of the shorter one's sentences."""
+    """Of the shorter one's text, as much as stands in the other."""
 
 
 def find_same(documents: Sequence[Document]) -> list[Same]:
@@ -39,7 +41,7 @@ def find_same(documents: Sequence[Document]) -> list[Same]:
     for document in documents:
         whole = _digest(_bare(document.text))
         if whole in first_with:
-            found.append(Same(first=first_with[whole], second=document.path, share=1.0))
+            found.append(Same(first=first_with[whole], second=document.path, copy=True, share=1.0))
             continue
         first_with[whole] = document.path
         bare = (_bare(sentence) for sentence in _SENTENCE.split(document.text))
@@ -62,12 +64,12 @@ def _nearly(sentences: dict[str, dict[bytes, int]]) -> list[Same]:
     near = {pair: letters / min(total[pair[0]], total[pair[1]]) for pair, letters in shared.items()}
     order = {path: at for at, path in enumerate(sentences)}
     pairs = sorted((pair for pair, share in near.items() if share >= NEARLY), key=lambda p: (order[p[0]], order[p[1]]))
-    return [Same(first=first, second=second, share=near[first, second]) for first, second in pairs]
+    return [Same(first=first, second=second, copy=False, share=near[first, second]) for first, second in pairs]
 
 
 def in_words(same: Same) -> str:
     """One sentence for whoever adds the documents."""
-    if same.share == 1:
+    if same.copy:
         return f"{same.second} says the same as {same.first} and is left out."
     return f"{same.second} is nearly the same as {same.first}: {same.share:.0%} of the shorter one's text."
 

@@ -50,7 +50,7 @@ def build_index(
     same = find_same(documents)
     for pair in same:
         note(in_words(pair))
-    copies = {pair.second for pair in same if pair.share == 1}
+    copies = {pair.second for pair in same if pair.copy}
     documents = [document for document in documents if document.path not in copies]
     return write_index(documents, docpack=docpack, language=language, out=out)
 
@@ -72,8 +72,9 @@ def write_index(documents: Sequence[Document], *, docpack: str, language: str, o
             _write(made, documents, found, docpack=docpack, language=language)
             made.chmod(0o644)
             made.replace(out)
-    except OSError as error:
-        raise KnowledgeError(f"{out} cannot be written: {error.strerror}.", todo="Choose another place.") from error
+    except (OSError, sqlite3.Error) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise KnowledgeError(f"{out} cannot be written: {why}.", todo="Check the disk, or choose another.") from error
     return len(found)
 
 

@@ -97,3 +97,39 @@ def test_nothing_installed_says_how_to_install(tmp_path):
 def test_what_the_box_could_not_use_is_refused_in_words(tmp_path, components, changes, words):
     with pytest.raises(ReleaseError, match=words):
         load_release(write(tmp_path, *components, **changes))
+
+
+def revoke(home, **reasons):
+    (home.root / "revoked.json").write_text(json.dumps({"format": 1, "seen": [1, 1], "revoked": reasons}))
+
+
+def test_what_was_taken_back_is_not_there(tmp_path):
+    home = write(tmp_path, component("model", "m"), component("adapter", "a"), component("adapter", "b"))
+    revoke(home, **{"adapters/p/a-1": "wrong doses", "adapters/p/other-1": "not installed"})
+    release = load_release(home)
+    assert [*release.adapters] == ["b"] and release.model.name == "m"
+    assert release.revoked == {"adapters/p/a-1": "wrong doses"}
+
+
+def test_another_version_of_what_was_taken_back_is_there(tmp_path):
+    home = write(tmp_path, component("model", "m"), component("adapter", "a"))
+    revoke(home, **{"adapters/p/a-2": "wrong doses"})
+    assert [*load_release(home).adapters] == ["a"]
+
+
+def test_no_other_model_answers_in_place_of_one_that_was_taken_back(tmp_path):
+    home = write(tmp_path, component("model", "m"), component("model", "embeddings"))
+    revoke(home, **{"models/p/m-1": "licence withdrawn"})
+    release = load_release(home)
+    with pytest.raises(ReleaseError, match="models/p/m-1 was taken back by your organisation: licence withdrawn"):
+        _ = release.model
+    revoke(home, **{"models/p/embeddings-1": "broken"})
+    assert load_release(home).model.name == "m"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 2, "revoked": {}}', '{"format": 1, "revoked": {"a": 1}}'])
+def test_a_list_that_cannot_be_read_loads_nothing(tmp_path, text):
+    home = write(tmp_path, component("model", "m"))
+    home.revoked.write_text(text)
+    with pytest.raises(ReleaseError, match="may not use any more"):
+        load_release(home)

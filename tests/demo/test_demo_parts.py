@@ -53,8 +53,8 @@ def gguf_counts(path: Path) -> tuple[bytes, int, int, int]:
     return struct.unpack("<4sIQQ", path.read_bytes()[:24])
 
 
-def test_there_are_six_guides() -> None:
-    assert len(GUIDES) == 6
+def test_there_are_twelve_guides() -> None:
+    assert len(GUIDES) == 12
 
 
 @pytest.mark.parametrize("path", GUIDES, ids=lambda p: p.stem)
@@ -95,15 +95,26 @@ def test_parallel_lines_keep_the_numbers_on_both_sides() -> None:
     assert all(p.en.strip() == p.en and p.sw.strip() == p.sw and p.en and p.sw for p in pairs)
 
 
+def test_the_swahili_guides_say_what_the_english_ones_say() -> None:
+    swahili = {p.en: p.sw for p in load_pairs()}
+    found = sorted((DEMO / "docs-sw").glob("*.md"))
+    assert len(found) == 2
+    for path in found:
+        english = read_sections(DEMO / "docs" / path.name)
+        translated = [s for s in read_sections(path) if s.heading not in ("Kwa ufupi", "Vyanzo")]
+        assert [[swahili[t] for t in s.sentences] for s in english] == [list(s.sentences) for s in translated]
+
+
 def test_the_evaluation_set_is_well_formed() -> None:
     rows = evaluation()
-    assert len(rows) == 10
-    assert len({row["id"] for row in rows}) == 10
-    assert [row["lang"] for row in rows].count("en") == 6
-    assert [row["lang"] for row in rows].count("sw") == 4
-    assert sum(not row["answerable"] for row in rows) == 2
+    assert len(rows) == 60
+    assert len({row["id"] for row in rows}) == 60
+    assert [row["lang"] for row in rows].count("sw") >= 15
+    assert {row["lang"] for row in rows} == {"en", "sw"}
+    assert sum(not row["answerable"] for row in rows) == 10
+    assert {row["document"] for row in rows if row["answerable"]} == {guide.name for guide in GUIDES}
     for row in rows:
-        assert set(row) == {"id", "lang", "question", "document", "answer", "answerable"}
+        assert set(row) == {"id", "lang", "question", "document", "heading", "answer", "answerable"}
 
 
 def test_every_answer_is_in_its_document_and_no_question_was_trained_on() -> None:
@@ -111,10 +122,10 @@ def test_every_answer_is_in_its_document_and_no_question_was_trained_on() -> Non
     for row in evaluation():
         assert row["question"] not in trained
         if row["answerable"]:
-            text = (DEMO / "docs" / str(row["document"])).read_text(encoding="utf-8")
-            assert str(row["answer"]) in text, row["id"]
+            sections = {s.heading: s.sentences for s in read_sections(DEMO / "docs" / str(row["document"]))}
+            assert row["answer"] in sections[str(row["heading"])], row["id"]
         else:
-            assert row["document"] == row["answer"] == ""
+            assert row["document"] == row["heading"] == row["answer"] == ""
 
 
 def test_the_recipe_names_files_that_exist() -> None:

@@ -17,14 +17,14 @@ def document(path: str, text: str) -> Document:
 
 def test_the_same_words_in_other_lines_and_signs_are_a_copy() -> None:
     (same,) = find_same([document("a.md", "# Boil it!\n\nNow."), document("b.pdf", "BOIL  it now")])
-    assert (same.first, same.second, same.share) == ("a.md", "b.pdf", 1.0)
+    assert (same.first, same.second, same.copy) == ("a.md", "b.pdf", True)
     assert in_words(same) == "b.pdf says the same as a.md and is left out."
 
 
 def test_an_edition_with_some_changes_is_nearly_the_same() -> None:
     second = [*SENTENCES[:45], "Something entirely new was written here in the year after."]
     (same,) = find_same([document("a", " ".join(SENTENCES)), document("b", "\n".join(second))])
-    assert 0.9 < same.share < 1
+    assert 0.9 < same.share < 1 and not same.copy
     assert "nearly the same as a" in in_words(same)
 
 
@@ -36,7 +36,7 @@ def test_documents_that_share_some_sentences_or_other_numbers_are_not() -> None:
 def test_other_scripts() -> None:
     text = "把水烧开并至少保持一分钟，然后让它自然冷却。洗手时要用肥皂，并至少洗二十秒钟，再用清水冲净。"
     (same,) = find_same([document("a", text), document("b", text + "最后把水倒进干净并且盖好盖子的容器里面。")])
-    assert same.second == "b"
+    assert (same.second, same.copy, same.share) == ("b", False, 1.0)
 
 
 def test_an_index_leaves_copies_out_and_says_so(tmp_path: Path) -> None:

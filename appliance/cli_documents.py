@@ -1,0 +1,113 @@
+"""``fieldpost documents``: what was added to this box beside its release. What is done is ``knowledge.library``'s."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from appliance.command import Speaks, home_option, json_option, progress_bar
+from appliance.config import Home
+from appliance.errors import FieldpostError
+
+if TYPE_CHECKING:
+    from appliance.knowledge.library import Library
+
+_PARTS = 1000
+
+
+@click.group(cls=Speaks)
+def documents() -> None:
+    """Documents of this site, beside those that the bundle brought. A running box answers from them at once.
+
+    \b
+    fieldpost documents add plan.pdf --home /srv/fieldpost
+    fieldpost documents list --home /srv/fieldpost
+    fieldpost documents remove plan.pdf --home /srv/fieldpost
+    """
+
+
+@documents.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@home_option
+@click.option("--language", help="Language of documents that tell none, such as sw. Default: the bundle's documents'.")
+def add(files: tuple[Path, ...], home: Path, language: str | None) -> None:
+    """Read documents and answer from them. A file of the same name takes the old one's place.
+
+    Each is read in a process with few rights, and only when nobody else needs the processor.
+
+    \b
+    fieldpost documents add plan.pdf stock.xlsx --home /srv/fieldpost
+    fieldpost documents add mpango.docx --language sw --home /srv/fieldpost
+    """
+    from appliance.knowledge.ingest import Reader
+
+    library = _library(home)
+    refused = 0
+    with Reader() as reader:
+        for file in files:
+            try:
+                with progress_bar(_PARTS, file.name) as bar:
+
+                    def told(done: int, of: int, bar: Any = bar) -> None:
+                        bar.update(done * _PARTS // of - bar.pos)
+
+                    notes = library.add(file, reader, lang=language, told=told)
+            except FieldpostError as error:
+                refused += 1
+                click.echo(f"Error: {error}", err=True)
+                continue
+            click.echo(f"Added {file.name}.")
+            for note in notes:
+                click.echo(f"Note: {note}", err=True)
+    if refused:
+        sys.exit(1)
+
+
+@documents.command()
+@click.argument("names", nargs=-1, required=True)
+@home_option
+def remove(names: tuple[str, ...], home: Path) -> None:
+    """Take documents out, by the name that ``list`` shows.
+
+    \b
+    fieldpost documents remove plan.pdf --home /srv/fieldpost
+    """
+    library = _library(home)
+    for name in names:
+        library.remove(name)
+        click.echo(f"Removed {name}.")
+
+
+@documents.command("list")
+@home_option
+@json_option
+def list_documents(home: Path, as_json: bool) -> None:
+    """Show the documents that were added.
+
+    \b
+    fieldpost documents list --home /srv/fieldpost
+    """
+    found = _library(home).documents()
+    if as_json:
+        click.echo(json.dumps({"documents": [asdict(one) for one in found]}, ensure_ascii=False))
+        return
+    for one in found:
+        pages = f"{one.pages} pages, " if one.pages else ""
+        click.echo(f"{one.name}  ({one.title}; {one.lang}, {pages}{one.characters:,} characters)")
+        for note in one.notes:
+            click.echo(f"  Note: {note}")
+    if not found:
+        click.echo("No documents were added to this box.")
+
+
+def _library(home: Path) -> "Library":
+    from appliance.knowledge.library import Library
+    from appliance.release import load_release
+
+    place = Home(root=home)
+    release = load_release(place)
+    place.prepare_data()
+    return Library(place.documents, lang=release.documents_lang)
