@@ -23,9 +23,11 @@ from bundles.format.verify import verify_bundle
 from bundles.indexer import Indexer, fieldpost_index
 from bundles.licences import check_licences
 from bundles.lock import LockedFile, read_lock
+from bundles.notices import notices
 from bundles.placing import growing_folder, put_in_place, refuse_foreign
 from bundles.recipe import Recipe, load_recipe
 from bundles.recipe_table import HubSource
+from bundles.sbom import bill_of_materials
 from bundles.start_here import INSTALL_SH, start_here
 from bundles.trust import Signer, publish
 from bundles.write import write_components
@@ -74,8 +76,16 @@ def build(
         # 4. Every file is what it should be; packages are unpacked and documents indexed, here and not on a box.
         components = look_into(recipe, gathered, contributed, Path(work), indexer)
         # 5. Written, signed, checked as a box will check it, and only then given its name.
+        sources = {file.sha256: file.where for file in locked if isinstance(file.source, HubSource)}
         version = assemble(
-            recipe, components, out=out, signer=signer, installer=installer, date=date, accepted=accepted
+            recipe,
+            components,
+            out=out,
+            signer=signer,
+            installer=installer,
+            date=date,
+            accepted=accepted,
+            sources=sources,
         )
     return Built(folder=out, version=version, components=components, fingerprint=signer.fingerprint)
 
@@ -121,10 +131,12 @@ def assemble(
     installer: Path,
     date: datetime,
     accepted: Accepted = Accepted(),  # noqa: B008 a value without state
+    sources: Mapping[str, str] | None = None,
 ) -> int:
     """Write and sign a bundle of prepared components; returns the version of its metadata.
 
-    ``accepted`` are the contributors whose own signatures go with it; all else is signed by headquarters.
+    ``accepted`` are the contributors whose own signatures go with it; all else is signed by headquarters. ``sources``
+    says where files came from, by SHA-256; it is told in NOTICES.txt and in the bill of materials.
     """
     if not installer.is_file():
         raise BundleError(f"There is no installer {installer}.", todo="Make it with scripts/build, or name one.")
@@ -132,7 +144,7 @@ def assemble(
     growing = growing_folder(out)
     shutil.rmtree(growing, ignore_errors=True)
     targets = write_components(recipe, components, growing, signed_by_others=accepted.roles.keys())
-    targets |= _write_field_files(recipe, growing, installer)
+    targets |= _write_field_files(recipe, growing, installer, sources or {}, date)
     told = f"{recipe.name} {recipe.version}"
     version = publish(signer, targets, growing / "tuf", bundle=told, date=date, accepted=accepted)
     verify_bundle(growing, root=(growing / "tuf" / "1.root.json").read_bytes())
@@ -140,12 +152,16 @@ def assemble(
     return version
 
 
-def _write_field_files(recipe: Recipe, root: Path, installer: Path) -> dict[str, tuple[int, str]]:
+def _write_field_files(
+    recipe: Recipe, root: Path, installer: Path, sources: Mapping[str, str], date: datetime
+) -> dict[str, tuple[int, str]]:
     """What a person opens or runs on the stick; signed too, as ``stick/...``."""
     texts = {
         "START-HERE.txt": start_here(
             title=recipe.title, name=recipe.name, version=recipe.version, languages=recipe.languages
         ),
+        "NOTICES.txt": notices(root, sources),
+        "bom.cdx.json": bill_of_materials(root, sources, date=date),
         "install.sh": INSTALL_SH,
         "installer.pyz": installer.read_bytes(),
     }

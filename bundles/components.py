@@ -221,7 +221,7 @@ def _describe(
     title = component.name
     for file in files:
         role = file.locked.role
-        if role in ("card", "glossary", "questions"):
+        if role in ("card", "glossary", "questions", "notice"):
             text = scan_text(file.here)
             title = _first_line(text) or title if role == "card" else title
         layers.append(

@@ -5,7 +5,6 @@ BundleError (bundles.format.errors)
 ├── LockError         the lock is missing, or no longer what the recipe and the files say
 ├── FetchError        a file could not be fetched whole
 ├── RegistryError     the registry refuses us, or does not hold what it should
-├── LicenceRefused    this may not be passed on, or nobody has decided that it may
 ├── ScanRefused       the file is not what it claims, or is of a kind that can run code
 ├── IndexFailed       ``fieldpost index`` did not make a document index
 ├── PackageRefused    a contributor's package holds what they may not sign, or is not signed by them
@@ -32,10 +31,6 @@ class FetchError(BundleError):
 
 class RegistryError(BundleError):
     """The registry refuses us, or does not hold what it should."""
-
-
-class LicenceRefused(BundleError):
-    """This may not be passed on, or nobody has decided that it may."""
 
 
 class ScanRefused(BundleError):

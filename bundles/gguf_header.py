@@ -2,6 +2,7 @@
 
     python -I -S gguf_header.py FILE            what it is, and how many parameters it has
     python -I -S gguf_header.py FILE layout     also its counts (such as heads) and the shape of every tensor
+    python -I -S gguf_header.py FILE templates  also its chat templates
 
 ``bundles.scan`` starts it, because a hostile header can make a parser hang or eat memory; it sets its own limits
 first. Passing does not make a file safe for llama.cpp: on the box the model still runs in a process of its own.
@@ -99,6 +100,11 @@ def read_header(file: BinaryIO, size: int) -> dict[str, Any]:
         "name": _text(values, "general.name"),
         "file_type": values.get("general.file_type"),
         "chat_template": isinstance(values.get("tokenizer.chat_template"), str),
+        "templates": {
+            key: value
+            for key, value in values.items()
+            if key.startswith("tokenizer.chat_template") and isinstance(value, str)
+        },
         "tensors": tensor_count,
         "parameters": parameters,
         "counts": {key: value for key, value in values.items() if type(value) is int},
@@ -171,7 +177,7 @@ def _text(values: dict[str, Any], key: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def main(path: str, *, layout: bool = False) -> int:
+def main(path: str, more: str = "") -> int:
     """Print the facts as JSON, or one line of complaint and return 1."""
     if resource is not None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
@@ -183,11 +189,11 @@ def main(path: str, *, layout: bool = False) -> int:
     except MalformedError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    if not layout:
-        facts = {key: value for key, value in facts.items() if key not in ("counts", "shapes")}
+    left_out = {"counts", "shapes", "templates"} - {"layout": {"counts", "shapes"}}.get(more, {more})
+    facts = {key: value for key, value in facts.items() if key not in left_out}
     sys.stdout.write(json.dumps(facts))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], layout=sys.argv[2:] == ["layout"]))
+    sys.exit(main(*sys.argv[1:]))

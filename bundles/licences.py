@@ -1,93 +1,71 @@
-"""The licence gate: a stick handed over is redistribution, so each component's licence must allow that.
+"""The licence gate of the workstation: recipes before anything is fetched, and wheels of a runtime by their METADATA.
 
-Decides from SPDX expressions alone, without I/O. What a licence says is judged by the table below; whether the
-expression on a card is true is for the person who writes the recipe.
+What may be passed on is decided in ``bundles.format.licence_policy``, for a box as for us.
 """
 
 import re
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from email.parser import HeaderParser
+from pathlib import Path, PurePosixPath
 
-from license_expression import (
-    ExpressionError,
-    LicenseSymbol,
-    LicenseWithExceptionSymbol,
-    Licensing,
-    get_spdx_licensing,
-)
-
-from bundles.errors import LicenceRefused
+from bundles.errors import ScanRefused
+from bundles.format.errors import LicenceRefused
+from bundles.format.licence_policy import ASK, Verdict, joined, refuse
 from bundles.recipe import Component, Recipe
 
-ALLOW: frozenset[str] = frozenset(
-    {
-        "0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "ISC", "MIT", "MIT-0", "Unlicense", "Zlib",
-        "CC0-1.0", "CC-BY-3.0", "CC-BY-3.0-IGO", "CC-BY-4.0", "CC-BY-SA-3.0", "CC-BY-SA-3.0-IGO", "CC-BY-SA-4.0",
-        "CDLA-Permissive-2.0", "ODC-By-1.0", "PDDL-1.0",
-    }
-)  # fmt: skip
-
-ASK: Mapping[str, str] = {
-    "AGPL-3.0-only": "its source must be offered to whoever uses it over a network",
-    "AGPL-3.0-or-later": "its source must be offered to whoever uses it over a network",
-    "GPL-2.0-only": "its source must be offered with it",
-    "GPL-2.0-or-later": "its source must be offered with it",
-    "GPL-3.0-only": "its source must be offered with it",
-    "GPL-3.0-or-later": "its source must be offered with it",
-    "LGPL-2.1-only": "its source must be offered with it",
-    "LGPL-2.1-or-later": "its source must be offered with it",
-    "LGPL-3.0-only": "its source must be offered with it",
-    "LGPL-3.0-or-later": "its source must be offered with it",
-    "MPL-2.0": "the source of changed files must be offered",
-    "ODbL-1.0": "a derived database must be shared under the same licence",
-    "CC-BY-ND-3.0": "no changed version may be passed on, and a conversion or translation may be one",
-    "CC-BY-ND-4.0": "no changed version may be passed on, and a conversion or translation may be one",
-    "LicenseRef-DeepSeek": "its use restrictions must be passed on to the users",
-    "LicenseRef-Gemma": "its notice and its prohibited-use policy must be passed on",
-    "LicenseRef-Llama-2": "its notice, its name rule and its use policy must be passed on",
-    "LicenseRef-Llama-3": "its notice, its name rule and its use policy must be passed on",
-    "LicenseRef-Llama-3.1": "its notice, its name rule and its use policy must be passed on",
-    "LicenseRef-Llama-3.2": "its notice, its name rule and its use policy must be passed on",
-    "LicenseRef-Llama-3.3": "its notice, its name rule and its use policy must be passed on",
-    "LicenseRef-OpenRAIL": "its use restrictions must be passed on to the users",
+CLASSIFIERS: Mapping[str, str] = {
+    "Apache Software License": "Apache-2.0",
+    "BSD License": "BSD-3-Clause",
+    "ISC License (ISCL)": "ISC",
+    "MIT License": "MIT",
+    "MIT No Attribution License (MIT-0)": "MIT-0",
+    "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
+    "Python Software Foundation License": "PSF-2.0",
+    "The Unlicense (Unlicense)": "Unlicense",
+    "Zero-Clause BSD (0BSD)": "0BSD",
+    "zlib/libpng License": "Zlib",
+    "GNU Affero General Public License v3": "AGPL-3.0-only",
+    "GNU General Public License v2 (GPLv2)": "GPL-2.0-only",
+    "GNU General Public License v3 (GPLv3)": "GPL-3.0-only",
+    "GNU Lesser General Public License v3 (LGPLv3)": "LGPL-3.0-only",
+    "GNU Lesser General Public License v2 or later (LGPLv2+)": "LGPL-2.1-or-later",
 }
+"""What packages said before METADATA had License-Expression, as SPDX."""
 
-DENY: Mapping[str, str] = {
-    "LicenseRef-Qwen-Research": "it allows research only",
-    "LicenseRef-MRL": "it allows research only",
+_FREE_WORDS: Mapping[str, str] = {
+    "apache": "Apache-2.0",
+    "apache 2.0": "Apache-2.0",
+    "apache license 2.0": "Apache-2.0",
+    "apache license, version 2.0": "Apache-2.0",
+    "apache software license": "Apache-2.0",
+    "bsd": "BSD-3-Clause",
+    "3-clause bsd license": "BSD-3-Clause",
+    "bsd 3-clause license": "BSD-3-Clause",
+    "isc license": "ISC",
+    "mit license": "MIT",
+    "the mit license (mit)": "MIT",
+    "mpl 2.0": "MPL-2.0",
 }
-
-_NON_COMMERCIAL = re.compile(r"(^|-)(NC|NonCommercial|Non-Commercial|Noncommercial)(-|$)", re.IGNORECASE)
-_RANK = {"allow": 0, "ask": 1, "deny": 2}
+_NOTICE = re.compile(r"(licen[cs]e|notice|copying|authors)[^/]*", re.IGNORECASE)
+_MAX_METADATA = 4 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What the table says about one expression."""
+class Wheel:
+    """What a wheel says of its licence."""
 
-    outcome: str
-    """``allow``, ``ask`` or ``deny``."""
-    reason: str = ""
-    """For ``ask`` and ``deny``: a clause that continues "because"."""
-
-
-def judge(expression: str, accepted: frozenset[str] = frozenset()) -> Verdict:
-    """The verdict on an SPDX expression: the strictest of an AND, the mildest of an OR.
-
-    ``accepted`` are the ``ask`` licences that a person has read and accepted. A ``deny`` cannot be accepted away.
-    """
-    try:
-        tree = _licensing().parse(expression)
-    except ExpressionError as error:
-        return Verdict(outcome="deny", reason=f"{expression!r} is no SPDX expression ({error or 'not well-formed'})")
-    if tree is None:
-        return Verdict(outcome="deny", reason="no licence is given")
-    return _judge_tree(tree, accepted)
+    name: str
+    version: str
+    licence: str
+    """SPDX expression; empty when it names none."""
+    notices: tuple[tuple[str, str], ...]
+    """Its licence and notice files: path and text."""
 
 
-def check_licences(recipe: Recipe) -> None:
-    """Refuse a recipe with a component that may not be passed on. An adapter is also bound by its base's licence.
+def check_licences(recipe: Recipe) -> dict[str, Verdict]:
+    """Refuse a recipe with a component that may not be passed on; the verdicts by component otherwise.
 
     Raises:
         LicenceRefused: naming the component and the reason.
@@ -100,55 +78,59 @@ def check_licences(recipe: Recipe) -> None:
             todo="Remove it.",
         )
     models = {c.name: c for c in recipe.components if c.kind == "model"}
-    for component in recipe.components:
-        expression = effective_licence(component, models)
-        verdict = judge(expression, recipe.accepted_licences)
-        if verdict.outcome == "deny":
-            raise LicenceRefused(
-                f"{component.label} under {expression} may not be passed on: {verdict.reason}.",
-                needed="A stick handed over is redistribution, also without payment.",
-                todo="Choose another source, or correct its licence to the SPDX name on its card.",
-            )
-        if verdict.outcome == "ask":
-            raise LicenceRefused(
-                f"{component.label} is under {expression}: {verdict.reason}.",
-                needed="Somebody must read that licence and decide.",
-                todo='Then name it in [bundle] accepted_licences = ["..."].',
-            )
+    return {
+        component.label: refuse(component.label, effective_licence(component, models), recipe.accepted_licences)
+        for component in recipe.components
+    }
 
 
 def effective_licence(component: Component, models: Mapping[str, Component]) -> str:
     """The component's own expression, and for an adapter its base's as well."""
-    if component.base is None:
-        return component.licence
-    base = models[component.base].licence
-    return component.licence if base == component.licence else f"({component.licence}) AND ({base})"
+    return joined(component.licence, models[component.base].licence if component.base is not None else None)
 
 
-@cache
-def _licensing() -> Licensing:
-    """Takes 30 ms: it reads the table of SPDX names."""
-    return get_spdx_licensing()
+def read_wheel(path: Path) -> Wheel:
+    """A wheel's name, licence and notices. Nothing is unpacked.
+
+    Raises:
+        ScanRefused: it is no wheel.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            info = [entry for entry in archive.infolist() if ".dist-info/" in entry.filename]
+            metadata = next(entry for entry in info if entry.filename.endswith(".dist-info/METADATA"))
+            named = [metadata, *(entry for entry in info if _NOTICE.fullmatch(PurePosixPath(entry.filename).name))]
+            if sum(entry.file_size for entry in named) > _MAX_METADATA:
+                raise ScanRefused(f"{path.name} holds more than {_MAX_METADATA:,} bytes of licences.")
+            texts = {entry.filename: archive.read(entry).decode("utf-8", "replace") for entry in named}
+    except (zipfile.BadZipFile, StopIteration, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+        raise ScanRefused(f"{path.name} is no sound wheel: {error!r}.", todo="Get it again.") from error
+    told = HeaderParser().parsestr(texts.pop(metadata.filename))
+    return Wheel(
+        name=told.get("Name", path.name),
+        version=told.get("Version", ""),
+        licence=_licence_of(told.get("License-Expression"), told.get("License"), told.get_all("Classifier") or []),
+        notices=tuple(sorted(texts.items())),
+    )
 
 
-def _judge_tree(tree: object, accepted: frozenset[str]) -> Verdict:
-    if isinstance(tree, LicenseWithExceptionSymbol):
-        # An exception only ever gives more freedom than the licence it stands with.
-        return _judge_tree(tree.license_symbol, accepted)
-    if isinstance(tree, LicenseSymbol):
-        return _judge_key(str(tree.key), accepted)
-    verdicts = [_judge_tree(branch, accepted) for branch in tree.args]  # type: ignore[attr-defined]
-    pick = max if type(tree).__name__ == "AND" else min
-    return pick(verdicts, key=lambda verdict: _RANK[verdict.outcome])
+def check_wheel(wheel: Wheel, accepted: frozenset[str] = frozenset()) -> Verdict:
+    """The gate for one wheel.
+
+    Raises:
+        LicenceRefused: naming it and the reason.
+    """
+    return refuse(f"wheel {wheel.name} {wheel.version}", wheel.licence, accepted)
 
 
-def _judge_key(key: str, accepted: frozenset[str]) -> Verdict:
-    if _NON_COMMERCIAL.search(key):
-        return Verdict(outcome="deny", reason=f"{key} forbids commercial use, and who a box will serve is not known")
-    if key in DENY:
-        return Verdict(outcome="deny", reason=DENY[key])
-    if key in ALLOW or (key in ASK and key in accepted):
-        return Verdict(outcome="allow")
-    if key in ASK:
-        return Verdict(outcome="ask", reason=ASK[key])
-    return Verdict(outcome="deny", reason=f"{key} is not in the table of known licences (bundles/licences.py)")
+def _licence_of(expression: str | None, words: str | None, classifiers: list[str]) -> str:
+    if expression:
+        return expression.strip()
+    found = [
+        c.rpartition(" :: ")[2] for c in classifiers if c.startswith("License :: ") and c != "License :: OSI Approved"
+    ]
+    known = dict.fromkeys(CLASSIFIERS.get(name, f"LicenseRef-{re.sub('[^A-Za-z0-9.]+', '-', name)}") for name in found)
+    if known:
+        return " AND ".join(known)  # a package that names two is taken by its stricter one
+    line = (words or "").strip().splitlines()[:1]
+    return _FREE_WORDS.get(line[0].strip().lower(), line[0].strip()) if line else ""

@@ -164,11 +164,12 @@ def _package(table: Table) -> str:
 
 
 def _component(kind: str, table: Table, publisher: str) -> Component:
-    common = {"name", "version", "licence", "publisher", "card"}
+    common = {"name", "version", "licence", "publisher", "card", "notices"}
     parts, own_keys = _PARTS[kind](table)
     table.refuse_unknown(common | own_keys)
     if "card" in table.raw:
         parts = (*parts, Part(role="card", source=FileSource(file=table.text("card"))))
+    notices = tuple(Part(role="notice", source=FileSource(file=name)) for name in table.texts("notices"))
     languages = {"docpack", "dataset"}
     return Component(
         kind=kind,
@@ -180,7 +181,7 @@ def _component(kind: str, table: Table, publisher: str) -> Component:
         language=table.text("language", LANGUAGE) if kind in languages else None,
         task=table.choice("task", ("answer", "embed")) if kind == "model" else None,
         platform=table.text("platform", PLATFORM) if kind == "runtime" else None,
-        parts=parts,
+        parts=(*parts, *notices),
     )
 
 

@@ -86,8 +86,9 @@ def scan_weights(path: Path, *, adapter: bool) -> GgufFacts:
     Raises:
         ScanRefused: it is no well-formed GGUF file, or an adapter stands for a model or the other way round.
     """
-    facts = _header(path)
+    facts = _header(path, "templates")
     _refuse_nameless(facts, path)
+    _check_templates(facts["templates"], path)
     wanted = "adapter" if adapter else "model"
     if facts["type"] != wanted:
         raise ScanRefused(
@@ -99,6 +100,27 @@ def scan_weights(path: Path, *, adapter: bool) -> GgufFacts:
         parameters=facts["parameters"],
         chat_template=facts["chat_template"],
     )
+
+
+def _check_templates(templates: Mapping[str, str], path: Path) -> None:
+    """Render a model's chat templates once, in a child with limits on memory and time."""
+    if not templates:
+        return
+    command = [sys.executable, "-I", str(Path(__file__).with_name("chat_template.py"))]
+    try:
+        child = subprocess.run(  # noqa: S603 ours
+            command, input=json.dumps(templates).encode(), capture_output=True, timeout=_TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ScanRefused(f"The chat template of {path.name} never ends.", todo="Do not use this model.") from error
+    if child.returncode != 0:
+        said = child.stderr.decode("utf-8", "replace").strip().splitlines()
+        why = said[-1] if child.returncode == 1 and said else "it took too much time or memory, and its check was ended"
+        raise ScanRefused(
+            f"The chat template of {path.name} cannot be used: {why}.",
+            needed="It must make a prompt of an ordinary conversation, within small limits.",
+            todo="Get the model from another source, or have its template mended.",
+        )
 
 
 def read_layout(path: Path) -> GgufLayout:

@@ -115,8 +115,14 @@ def write_components(
 
 def _told(recipe: Recipe) -> dict[str, str]:
     """What a recipe may leave out."""
-    ram = {"org.fieldpost.ram-mb": str(recipe.ram_mb)} if recipe.ram_mb is not None else {}
-    return ram | ({"org.opencontainers.image.description": recipe.why} if recipe.why is not None else {})
+    told = {}
+    if recipe.accepted_licences:
+        told["org.fieldpost.accepted-licences"] = ",".join(sorted(recipe.accepted_licences))
+    if recipe.ram_mb is not None:
+        told["org.fieldpost.ram-mb"] = str(recipe.ram_mb)
+    if recipe.why is not None:
+        told["org.opencontainers.image.description"] = recipe.why
+    return told
 
 
 def _write_component(layout: LayoutWriter, component: PreparedComponent) -> dict[str, Any]:

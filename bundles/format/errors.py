@@ -3,6 +3,7 @@
 BundleError
 ├── FormatRefused   a manifest, an index or a path breaks a rule of the format
 ├── TrustRefused    not signed by whom this box trusts, or older than what it has
+├── LicenceRefused  this may not be passed on, or nobody has decided that it may
 ├── DamagedFile     a file's bytes are not the signed ones
 └── MissingFile     a file that the bundle names is not there
 """
@@ -24,6 +25,10 @@ class FormatRefused(BundleError):
 
 class TrustRefused(BundleError):
     """Not signed by whom this box trusts, or older than what it has."""
+
+
+class LicenceRefused(BundleError):
+    """This may not be passed on, or nobody has decided that it may."""
 
 
 class DamagedFile(BundleError):

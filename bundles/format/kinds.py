@@ -14,7 +14,9 @@ CONTRIBUTED = ("adapter", "langpack", "docpack", "evalset", "dataset")
 """Kinds that headquarters may delegate to a contributor. Never a base model or anything that runs or starts a box."""
 _MODEL = "application/vnd.cncf.model.manifest.v1+json"
 
-STICK_FILES = ("START-HERE.txt", "install.sh", "installer.pyz", "index.json", "oci-layout")
+STICK_FILES = (
+    "START-HERE.txt", "NOTICES.txt", "bom.cdx.json", "install.sh", "installer.pyz", "index.json", "oci-layout",
+)  # fmt: skip
 """What lies on top of a bundle beside ``blobs`` and ``tuf``; each is signed as ``stick/<name>``."""
 
 

@@ -85,6 +85,8 @@ class Index:
     title: str
     languages: tuple[str, ...]
     entries: tuple[IndexEntry, ...]
+    accepted_licences: frozenset[str] = frozenset()
+    """Licences that somebody at headquarters has read and accepted, by SPDX key."""
     ram_mb: int | None = None
     """Memory that its makers say a box needs."""
     why: str = ""
@@ -125,6 +127,7 @@ def parse_index(data: bytes) -> Index:
         title=_text(notes, "org.opencontainers.image.title"),
         languages=languages,
         entries=entries,
+        accepted_licences=frozenset(filter(None, notes.get("org.fieldpost.accepted-licences", "").split(","))),
         ram_mb=int(ram_mb) if ram_mb is not None else None,
         why=notes.get("org.opencontainers.image.description", ""),
     )

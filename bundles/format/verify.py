@@ -11,6 +11,7 @@ The checks, in this order; nothing is parsed before the check above it held:
     6  manifests   have their signed bytes, under the very names the index gives, by headquarters or by the contributor
                    who may sign that name, and are not revoked; only then parsed
     7  each says of itself what its signed name says, and no two want one folder
+    8  licences    each may be passed on, by the same tables as at the workstation
 
 The index's second copy and the configs, which nobody opens, are hashed where they are there: no byte of a bundle is
 free to change. The bytes of the layers are checked by whoever copies or reads them. Metadata are
@@ -27,6 +28,7 @@ from bundles.format.digest import digest_of_stream, root_fingerprint
 from bundles.format.errors import FormatRefused, TrustRefused
 from bundles.format.kinds import STICK_FILES
 from bundles.format.layout import blob_path, damaged, open_file, read_blob, read_verified
+from bundles.format.licence_policy import refuse_unpassable
 from bundles.format.manifest import Descriptor, Index, Manifest, parse_index, parse_manifest
 from bundles.format.metadata import MAX_ROOT_BYTES, SignedMetadata, Versions, read_folder
 
@@ -70,7 +72,8 @@ def verify_bundle(
         all_files: whether the files on top must all be there, as on a stick; a partial layout lacks some.
 
     Raises:
-        TrustRefused, DamagedFile, MissingFile, FormatRefused: see the checks above; the file is named.
+        TrustRefused, DamagedFile, MissingFile, FormatRefused, LicenceRefused: see the checks above; the file or the
+            component is named.
         OSError: the medium cannot be read.
     """
     if trust is None:
@@ -82,6 +85,7 @@ def verify_bundle(
     on_top = _check_files_on_top(folder, signed, all_files=all_files)
     index = _read_index(folder, signed)
     components = tuple(_read_components(folder, signed, index))
+    refuse_unpassable((component.manifest for component in components), index.accepted_licences)  # check 8
     signed.check_manner()
     return VerifiedBundle(
         index=index,

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from bundles.build import Built, build
-from bundles.errors import IndexFailed, LicenceRefused, LockError, ScanRefused
+from bundles.errors import IndexFailed, LockError, ScanRefused
 from bundles.fetch import list_repository
-from bundles.format.errors import BundleError
+from bundles.format.errors import BundleError, LicenceRefused
 from bundles.lock import make_lock, write_lock
 from bundles.recipe import load_recipe
 from bundles.trust import open_signer
@@ -146,7 +146,8 @@ def paths(manifest: dict[str, Any]) -> list[str]:
 def test_the_bundle_holds_what_the_recipe_says(workshop: Workshop) -> None:
     built = workshop.build()
     assert {p.name for p in built.folder.iterdir()} == {
-        "START-HERE.txt", "install.sh", "installer.pyz", "oci-layout", "index.json", "blobs", "tuf",
+        "START-HERE.txt", "NOTICES.txt", "bom.cdx.json", "install.sh", "installer.pyz", "oci-layout", "index.json",
+        "blobs", "tuf",
     }  # fmt: skip
     found = manifests(built.folder)
     assert {name: paths(manifest) for name, manifest in found.items()} == {

@@ -20,7 +20,8 @@ def weights(folder: Path, data: bytes, name: str = "w.gguf") -> Path:
 
 
 def test_a_sound_model_tells_what_it_is(tmp_path: Path) -> None:
-    facts = scan_weights(weights(tmp_path, gguf({"tokenizer.chat_template": "{{ x }}"})), adapter=False)
+    template = {"tokenizer.chat_template": "{{ messages[-1].content }}"}
+    facts = scan_weights(weights(tmp_path, gguf(template)), adapter=False)
     assert (facts.architecture, facts.parameters, facts.chat_template) == ("llama", 16, True)
 
 

@@ -12,6 +12,7 @@ from bundles import stick as stick_module
 from bundles.check import check_bundle
 from bundles.errors import StickError
 from bundles.format.errors import BundleError, DamagedFile
+from bundles.format.kinds import STICK_FILES
 from bundles.stick import file_system, write_stick
 from tests.support.bundle_factory import INSTALLER, Keys, adapter, docpack, make_bundle, make_keys, model
 
@@ -165,7 +166,7 @@ def test_a_file_too_large_for_fat_is_told_before_anything_is_written(
     assert list(stick.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["oci-layout", "START-HERE.txt", "install.sh", "installer.pyz", "index.json"])
+@pytest.mark.parametrize("name", sorted(STICK_FILES))
 def test_check_finds_a_flipped_byte_in_every_file_on_top(bundle: Path, keys: Keys, name: str) -> None:
     flip(bundle / name)
     with pytest.raises(BundleError) as caught:
