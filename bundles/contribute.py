@@ -14,7 +14,7 @@ import numpy as np
 
 from bundles.errors import RecipeError, ScanRefused
 from bundles.format.digest import digest_of_file
-from bundles.licences import judge
+from bundles.format.licence_policy import judge
 from bundles.lora_convert import ARCHITECTURES, CONFIG, WEIGHTS
 from bundles.recipe import LANGUAGE, NAME
 from bundles.safetensors_file import safetensors
