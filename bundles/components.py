@@ -166,7 +166,12 @@ def _docpack(job: _Job) -> PreparedComponent:
     index = job.folder / "index.sqlite"
     job.indexer(documents, docpack=job.component.name, language=language, out=index)
     more = [Layer(path="index.sqlite", here=index)]
-    return _describe(job.component, job.files, {"org.fieldpost.language": language}, more=more)
+    # A Kiwix file is a library of its own, mostly pictures: its articles' text is in the index, and it stays here.
+    kept = [file for file in job.files if file.here.suffix.lower() != ".zim"]
+    for file in job.files:
+        if file not in kept:
+            refuse_changed(file.locked, measure(file.here, file.locked.path)[1])
+    return _describe(job.component, kept, {"org.fieldpost.language": language}, more=more)
 
 
 def _evalset(job: _Job) -> PreparedComponent:

@@ -41,7 +41,7 @@ _REFUSED = (
 )
 
 _ZIPPED = frozenset({".docx", ".epub", ".ods", ".odt", ".xlsx"})
-_NO_TEXT = _ZIPPED | {".pdf", ".xls", ".htm", ".html", ".xhtml"}
+_NO_TEXT = _ZIPPED | {".pdf", ".xls", ".zim", ".htm", ".html", ".xhtml"}
 """Documents that need not be UTF-8 text: web pages may name another encoding."""
 
 

@@ -8,7 +8,7 @@ import json
 import re
 import signal
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -33,6 +33,7 @@ KINDS: Mapping[str, str] = {
     ".xhtml": "html",
     ".xls": "sheets",
     ".xlsx": "sheets",
+    ".zim": "zim",
 }
 """Endings of the files that can be read, and the parser of each."""
 
@@ -40,7 +41,13 @@ MEMORY = 300 << 20
 """Bytes of address space that reading one file may take."""
 
 _MIB = 1 << 20
-MAX_BYTES: Mapping[str, int] = {"pdf": 512 * _MIB, "epub": 256 * _MIB, "docx": 256 * _MIB, "odt": 256 * _MIB}
+MAX_BYTES: Mapping[str, int] = {
+    "pdf": 512 * _MIB,
+    "epub": 256 * _MIB,
+    "docx": 256 * _MIB,
+    "odt": 256 * _MIB,
+    "zim": 4096 * _MIB,
+}
 MAX_OTHER = 20 * _MIB
 """Bytes that files of the other kinds may have; they are read into memory whole."""
 
@@ -55,7 +62,15 @@ Detect = Callable[[str], str | None]
 Told = Callable[[int, int], None]
 """Told how many pages or parts of a file are done, and of how many."""
 
-_TAG = re.compile("[A-Za-z]{2,3}")
+_TAG = re.compile("[a-z]{2,3}")
+# Books and Kiwix files name languages by ISO 639-3; where there are two letters, BCP 47 wants these.
+_SHORT = dict(
+    pair.split(":")
+    for pair in """
+    amh:am ara:ar ben:bn deu:de eng:en fas:fa fra:fr hau:ha hin:hi ibo:ig ita:it kin:rw lin:ln mya:my nep:ne nya:ny
+    orm:om por:pt pus:ps rus:ru sna:sn som:so spa:es swa:sw tam:ta tel:te tha:th tir:ti tur:tr ukr:uk urd:ur vie:vi
+    wol:wo xho:xh yor:yo zho:zh zul:zu""".split()  # noqa: SIM905  (read by people)
+)
 _OLD = {
     b"\xd0\xcf\x11\xe0": "an old Word, Excel or PowerPoint file",
     b"{\\rtf": "an RTF file",
@@ -113,16 +128,33 @@ class Reader:
         Raises:
             KnowledgeError: it cannot be read, and why.
         """
-        kind = _kind(file)
-        answer = self._parse(file, kind, told)
-        if "why" in answer:
-            raise KnowledgeError(f"{file} {str(answer['why'])[:500]}.", todo=str(answer.get("todo", ""))[:500])
-        try:
-            return _document(answer, name=name, lang=lang, detect=self._detect)
-        except (ValueError, KeyError, TypeError) as error:
-            raise KnowledgeError(f"{file} made its reader answer nonsense.", todo="Do not use this file.") from error
+        found = list(self.read_all(file, name=name, lang=lang, told=told))
+        if len(found) != 1:
+            raise KnowledgeError(
+                f"{file} holds {len(found)} documents.", needed="One is needed.", todo="Put it into a bundle's docpack."
+            )
+        return found[0]
 
-    def _parse(self, file: Path, kind: str, told: Told | None) -> dict[str, Any]:
+    def read_all(self, file: Path, *, name: str, lang: str, told: Told | None = None) -> Iterator[Document]:
+        """Read a file that may hold several documents, as Kiwix files do: ``NAME/path/in/it``; else as ``read``."""
+        kind = _kind(file)
+        several = kind == "zim"
+        none = True
+        for answer in self._parse(file, kind, told):
+            if "why" in answer:
+                raise KnowledgeError(f"{file} {str(answer['why'])[:500]}.", todo=str(answer.get("todo", ""))[:500])
+            try:
+                own = f"{name}/{str(answer['path'])[:300]}" if several else name
+                yield _document(answer, name=own, lang=lang, detect=self._detect)
+            except (ValueError, KeyError, TypeError) as error:
+                raise KnowledgeError(
+                    f"{file} made its reader answer nonsense.", todo="Do not use this file."
+                ) from error
+            none = False
+        if none:
+            raise KnowledgeError(f"{file} holds no text.", todo="Look at it in a reader: it may be empty.")
+
+    def _parse(self, file: Path, kind: str, told: Told | None) -> Iterator[dict[str, Any]]:
         out = Path(self._folder.name) / "answer"
         out.unlink(missing_ok=True)
         cpu_s = _CPU_S + _CPU_S_MIB * (file.stat().st_size // _MIB)
@@ -154,10 +186,13 @@ class Reader:
             ) from error
         self.peak = max(self.peak, said["peak"])
         self.cpu_s += said["cpu_s"]
-        if said["status"] == 0:
-            answer = json.loads(out.read_bytes())
-            return answer if isinstance(answer, dict) else {}
-        return {"why": _ending(said, cpu_s), "todo": "Do not use this file as it is: save it anew or get it again."}
+        if said["status"] != 0:
+            yield {"why": _ending(said, cpu_s), "todo": "Do not use this file as it is: save it anew or get it again."}
+            return
+        with out.open("rb") as lines:
+            for line in lines:
+                answer = json.loads(line)
+                yield answer if isinstance(answer, dict) else {}
 
 
 def _kind(file: Path) -> str:
@@ -182,12 +217,16 @@ def _kind(file: Path) -> str:
     if not size:
         raise KnowledgeError(f"{file} is empty.", todo="Get it again from its source.")
     really = _look(head)
-    if kind in ("pdf", "docx", "odt", "epub", "sheets"):
-        fits = really == ("pdf" if kind == "pdf" else "zip") or (kind == "sheets" and head[:4] == b"\xd0\xcf\x11\xe0")
+    if kind in ("pdf", "docx", "odt", "epub", "sheets", "zim"):
+        fits = really == (kind if kind in ("pdf", "zim") else "zip") or (
+            kind == "sheets" and head[:4] == b"\xd0\xcf\x11\xe0"
+        )
     else:
         fits = not really
     if not fits:
-        what = {"pdf": "a PDF", "zip": "a zip archive, as Word and Excel files are"}.get(really, really)
+        what = {"pdf": "a PDF", "zim": "a Kiwix file", "zip": "a zip archive, as Word and Excel files are"}.get(
+            really, really
+        )
         raise KnowledgeError(
             f"{file} is {what or 'something else'}, not what its ending {file.suffix} says.",
             todo="Give it the right ending, or save it in one of the known kinds.",
@@ -200,6 +239,8 @@ def _look(head: bytes) -> str:
         return "pdf"
     if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
         return "zip"
+    if head[:4] == b"ZIM\x04":
+        return "zim"
     return next((what for magic, what in _OLD.items() if head.startswith(magic)), "")
 
 
@@ -227,18 +268,21 @@ def _document(raw: Mapping[str, Any], *, name: str, lang: str, detect: Detect | 
     if not text.strip():
         raise KnowledgeError(f"{name} holds no text.", todo="Look at it in a reader: it may be empty.")
     stem = Path(name).stem.replace("-", " ").replace("_", " ").strip()
-    declared = str(raw["lang"]).split("-")[0].split("_")[0]
     return Document(
         path=name,
         title=str(raw["title"])[:200] or stem or name,
-        lang=(detect(text[:_SAMPLE]) if detect else None)
-        or (declared.lower() if _TAG.fullmatch(declared) else "")
-        or lang,
+        lang=(detect(text[:_SAMPLE]) if detect else None) or _primary(str(raw["lang"])) or lang,
         text=text,
         headings=tuple(marks),
         pages=pages,
         notes=tuple(str(note)[:500] for note in raw["notes"]),
     )
+
+
+def _primary(declared: str) -> str:
+    """A declared language as a BCP 47 primary tag, ``en`` for ``en-US`` and for ``eng``; empty if it is none."""
+    tag = re.split("[-_,; ]", declared.strip(), maxsplit=1)[0].lower()
+    return _SHORT.get(tag, tag) if _TAG.fullmatch(tag) else ""
 
 
 def read_documents(
@@ -249,12 +293,12 @@ def read_documents(
     Raises:
         KnowledgeError: some cannot be read; all of these are named.
     """
-    documents = []
+    documents: list[Document] = []
     refused: list[KnowledgeError] = []
     with Reader(idle=idle, detect=detect) as reader:
         for file in files:
             try:
-                documents.append(reader.read(file, name=file.name, lang=lang))
+                documents.extend(reader.read_all(file, name=file.name, lang=lang))
             except KnowledgeError as error:
                 refused.append(error)
     if len(refused) > 1:

@@ -89,24 +89,40 @@ def _run(wire: Wire, request: Mapping[str, Any]) -> dict[str, object]:
 
 
 def _child(request: Mapping[str, Any], progress_out: int) -> None:
-    confine.limit(cpu_s=request["cpu_s"], file_bytes=_OUT_BYTES)
+    confine.limit(cpu_s=request["cpu_s"], file_bytes=_OUT_BYTES * (10 if request["kind"] == "zim" else 1))
     if request["idle"]:
         confine.idle()
-    with Path(request["file"]).open("rb") as file, Path(request["out"]).open("wb") as out:
-        confine.close_doors()
+    path = Path(request["file"])
+    answer: dict[str, object] = {}
+    with path.open("rb") as file, Path(request["out"]).open("wb") as out:
         try:
-            answer = _parse(PARSERS[request["kind"]], file, progress_out)
+            if request["kind"] == "zim":
+                from appliance.knowledge.parse_zim import parse_zim
+
+                confine.close_doors(readable=path)  # libzim opens its file itself
+                for name, draft in parse_zim(path, _teller(progress_out)):
+                    out.write(_line({"path": name, **_plain(draft)}))
+            else:
+                confine.close_doors()
+                answer = _plain(PARSERS[request["kind"]](file, _teller(progress_out)))
+        except ModuleNotFoundError:
+            answer = {
+                "why": "is a Kiwix file, and what reads those is not installed here",
+                "todo": 'On the workstation, install it: pip install "fieldpost[zim]"; a box takes no Kiwix files.',
+            }
         except Unreadable as error:
             answer = {"why": error.why, "todo": error.todo}
         except (MemoryError, RecursionError):
             answer = {"why": "needs more memory to be read than a document should", "todo": "Split it."}
         except Exception as error:  # a parser's mistake about a file must not stop the other files
             answer = {"why": f"is not understood: {error!r:.200}", "todo": "Save it anew, or in another of the kinds."}
-        out.write(json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace"))
+        if answer:
+            out.write(_line(answer))
     os._exit(0)
 
 
-def _parse(parser: Callable[[BinaryIO, Progress], Draft], file: BinaryIO, progress_out: int) -> dict[str, object]:
+def _teller(progress_out: int) -> Progress:
+    """Tells how far it is, a few times a second."""
     told = time.monotonic()
 
     def progress(done: int, of: int) -> None:
@@ -116,7 +132,10 @@ def _parse(parser: Callable[[BinaryIO, Progress], Draft], file: BinaryIO, progre
             told = now
             os.write(progress_out, b"%d %d\n" % (done, of))
 
-    draft = parser(file, progress)
+    return progress
+
+
+def _plain(draft: Draft) -> dict[str, object]:
     return {
         "title": draft.title,
         "lang": draft.lang,
@@ -125,6 +144,10 @@ def _parse(parser: Callable[[BinaryIO, Progress], Draft], file: BinaryIO, progre
         "pages": draft.pages,
         "notes": draft.notes,
     }
+
+
+def _line(answer: dict[str, object]) -> bytes:
+    return json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 
 if __name__ == "__main__":

@@ -86,6 +86,10 @@ def test_a_language_is_detected_or_declared_or_given(reader: Reader, tmp_path: P
     plain = put(tmp_path, "a.txt", b"Bonjour.")
     assert reader.read(page, name="a.html", lang="en").lang == "fr"
     assert reader.read(plain, name="a.txt", lang="en").lang == "en"
+    for declared, lang in (("eng", "en"), ("pt-BR", "pt"), ("fil", "fil"), ("javascript:x", "de"), ("", "de")):
+        page.write_bytes(b"<html lang='%s'><p>x" % declared.encode())
+        assert reader.read(page, name="a.html", lang="de").lang == lang
+    page.write_bytes(b"<html lang=fr><p>Bonjour.")
     with Reader(idle=False, detect=lambda text: "sw" if "Bonjour" in text else None) as detecting:
         assert detecting.read(page, name="a.html", lang="en").lang == "sw"
 
