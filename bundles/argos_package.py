@@ -9,6 +9,7 @@ import json
 import re
 import stat
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -63,7 +64,7 @@ def explode(package: Path, folder: Path) -> ArgosPackage:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 _extract(archive, entry, path, f"{package.name}: {inside}")
                 files.append((layer_path, path))
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
         # RuntimeError is an encrypted entry, NotImplementedError an unknown compression.
         raise ScanRefused(f"{package.name} is no sound zip archive: {error}.", todo="Get it again.") from error
     return ArgosPackage(source=source, target=target, files=tuple(files))
@@ -89,6 +90,8 @@ def _entries(archive: zipfile.ZipFile, package: Path) -> dict[str, zipfile.ZipIn
         mode = info.external_attr >> 16
         if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise ScanRefused(f"{name} is a link or a device.", todo="Do not use it.")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ScanRefused(f"{name} is packed in an unusual way.", todo="Pack it again with an ordinary zip.")
         tops.add(path.parts[0])
         if info.is_dir():
             continue
