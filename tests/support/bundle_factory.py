@@ -19,7 +19,11 @@ from pathlib import Path
 
 from bundles.build import assemble
 from bundles.components import Layer, PreparedComponent
-from bundles.package import new_contributor
+from bundles.contributors import accept_packages, delegate, read_contributors, write_contributors
+from bundles.format.kinds import KINDS
+from bundles.format.layout import blob_path, read_blob
+from bundles.keys import read_public
+from bundles.package import Package, PackedComponent, new_contributor, sign_package
 from bundles.recipe import Recipe
 from bundles.roots import init_root
 from bundles.trust import open_signer
@@ -128,8 +132,12 @@ def make_bundle(
     languages: Sequence[str] = ("en", "sw"),
     installer: bytes = INSTALLER,
     date: datetime = DATE,
+    packages: Sequence[Path] = (),
 ) -> Path:
-    """A signed bundle at ``folder``, which is also how its stick looks; returns ``folder``."""
+    """A signed bundle at ``folder``, which is also how its stick looks; returns ``folder``.
+
+    ``packages`` are contributors' signed ones, whose delegations ``keys`` must hold.
+    """
     recipe = _recipe(folder, name=name, version=version, publisher=publisher, title=title, languages=languages)
     with tempfile.TemporaryDirectory() as scratch:
         pyz = Path(scratch) / "installer.pyz"
@@ -139,8 +147,33 @@ def make_bundle(
             for number, payload in enumerate(whole() if components is None else components)
         ]
         signer = open_signer(keys.folder, keys.passphrase)
-        assemble(recipe, prepared, out=folder, signer=signer, installer=pyz, date=date)
+        accepted = accept_packages(keys.folder, packages)
+        prepared += [_contributed(package, packed) for package in accepted.packages for packed in package.components]
+        prepared.sort(key=lambda component: KINDS.index(component.kind))
+        assemble(recipe, prepared, out=folder, signer=signer, installer=pyz, date=date, accepted=accepted)
     return folder
+
+
+def _contributed(package: Package, packed: PackedComponent) -> PreparedComponent:
+    manifest = packed.manifest
+    return PreparedComponent(
+        kind=manifest.kind,
+        name=manifest.name,
+        publisher=manifest.publisher,
+        version=manifest.version,
+        licence=manifest.licence,
+        title=manifest.name,
+        layers=tuple(
+            Layer(
+                path=layer.path,
+                here=package.folder / blob_path(layer.blob.digest),
+                weights=layer.path.endswith(".gguf"),
+            )
+            for layer in manifest.layers
+        ),
+        annotations={},
+        manifest=read_blob(package.folder, packed.blob),
+    )
 
 
 def make_package(
@@ -155,6 +188,19 @@ def make_package(
         ]
         write_components(recipe, prepared, folder)
     return folder
+
+
+def let(keys: Keys, key: Path, *paths: str, name: str = "amina") -> None:
+    """Let the contributor whose private key is ``key`` sign under ``paths``; their adapters by default."""
+    public = read_public(key.with_suffix(".pub"))
+    known = delegate(read_contributors(keys.folder), name, public, paths or (f"adapters/{name}/*",))
+    write_contributors(keys.folder, known)
+
+
+def sign(package: Path, key: Path) -> Path:
+    """Sign a package as its contributor; returns ``package``."""
+    sign_package(package, key, PASSPHRASE, date=DATE)
+    return package
 
 
 def make_contributor(folder: Path, name: str = "amina") -> Path:
