@@ -10,8 +10,11 @@ from pathlib import Path
 
 from appliance.config import Config, Home, load_config
 from appliance.engine.client import WorkerEngine
+from appliance.engine.fallback import FallbackEngine
+from appliance.engine.protocol import Engine
+from appliance.engine.remote import RemoteEngine
 from appliance.engine.settings import Adapter, EngineSettings
-from appliance.errors import AdapterError, KnowledgeError, LanguageError
+from appliance.errors import AdapterError, ConfigError, KnowledgeError, LanguageError
 from appliance.knowledge.library import Library
 from appliance.knowledge.shelf import Shelf
 from appliance.language.translate import Translator
@@ -19,6 +22,7 @@ from appliance.log.chain import LEAVES
 from appliance.log.store import Log, Recorder
 from appliance.pipeline import Pipeline
 from appliance.release import Component, Release, load_release
+from appliance.safety.redact import redact
 from appliance.sync.identity import load_or_make_identity
 
 
@@ -111,7 +115,7 @@ def open_box(home: Home, *, recorded: bool = True) -> Iterator[Box]:
             )
         )
         pipeline = Pipeline(
-            engine=engine,
+            engine=_with_upstream(engine, config, opened),
             finder=shelf,
             translator=translator,
             log=log,
@@ -120,6 +124,35 @@ def open_box(home: Home, *, recorded: bool = True) -> Iterator[Box]:
             documents=not shelf.empty,
         )
         yield Box(home=home, config=config, release=release, pipeline=pipeline, retriever=shelf, log=log)
+
+
+def _with_upstream(local: Engine, config: Config, opened: ExitStack) -> Engine:
+    """The site's server in front of the box's own model, where the site has one."""
+    site = config.upstream
+    if not site.url:
+        return local
+    if not site.model:
+        raise ConfigError(
+            "[upstream] url is set and model is not.", needed="The server's name for its model is needed."
+        )
+    server = RemoteEngine(
+        site.url,
+        model=site.model,
+        key=_first_line(Path(site.key_file)) if site.key_file else "",
+        adapters=dict(pair.split("=", 1) for pair in site.adapters),
+        redact=lambda text: redact(text, config.safety.phone_regions).text,
+    )
+    opened.callback(server.close)
+    return FallbackEngine(server, local)
+
+
+def _first_line(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()[0].strip()
+    except (OSError, UnicodeDecodeError, IndexError) as error:
+        raise ConfigError(
+            f"{path} cannot be read: {error}.", needed="[upstream] key_file names a file with a key."
+        ) from error
 
 
 def _adapters(release: Release) -> dict[str, Adapter]:

@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 from appliance.errors import ConfigError
 
 T = TypeVar("T")
-_REGION = re.compile("[A-Z]{2}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +41,20 @@ class EngineConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamConfig:
+    """``[upstream]``: a stronger server on the site's network, asked first; without it the box's own model answers."""
+
+    url: str = field(default="", metadata={"pattern": r"https?://[^\s/]+(/\S*)?", "such": "http://10.0.0.5:8000/v1"})
+    """Up to and with ``/v1``; empty means there is none. Every text is redacted before it goes there."""
+    model: str = field(default="", metadata={"pattern": r"\S+", "such": "Qwen/Qwen3-8B"})
+    """The server's name for its model."""
+    key_file: str = field(default="", metadata={"pattern": r"/.+", "such": "/etc/fieldpost/upstream-key"})
+    """A file whose first line is the key it wants; empty means it wants none."""
+    adapters: tuple[str, ...] = field(default=(), metadata={"pattern": r"[^=\s]+=\S+", "such": "steps=site-steps"})
+    """Our adapters and the server's names for the same. One that is not named here is answered by the box itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KnowledgeConfig:
     """``[knowledge]``: how many passages go into a prompt."""
 
@@ -52,7 +65,7 @@ class KnowledgeConfig:
 class SafetyConfig:
     """``[safety]``: what is taken out before anything is stored."""
 
-    phone_regions: tuple[str, ...] = ("KE", "TZ", "UG")
+    phone_regions: tuple[str, ...] = field(default=("KE", "TZ", "UG"), metadata={"pattern": "[A-Z]{2}", "such": "KE"})
     """ISO 3166 regions whose national telephone number formats are recognised, besides the international one."""
     share: str = field(default="text", metadata={"choices": ("text", "metrics", "nothing")})
     """What the site's people agreed may ever leave the box, redacted: what they write too, only figures, or nothing. A
@@ -72,6 +85,7 @@ class Config:
     """The site's settings."""
 
     engine: EngineConfig = field(default_factory=EngineConfig)
+    upstream: UpstreamConfig = field(default_factory=UpstreamConfig)
     knowledge: KnowledgeConfig = field(default_factory=KnowledgeConfig)
     safety: SafetyConfig = field(default_factory=SafetyConfig)
     sync: SyncConfig = field(default_factory=SyncConfig)
@@ -186,22 +200,33 @@ def _table(kind: type[T], raw: Any, where: str) -> T:
     default = kind()
     values: dict[str, Any] = {}
     for name, value in raw.items():
-        wanted = getattr(default, name)
+        wanted, rules = getattr(default, name), known[name].metadata
         if isinstance(wanted, tuple):
-            if not isinstance(value, list) or not all(isinstance(v, str) and _REGION.fullmatch(v) for v in value):
-                raise ConfigError(f"{where} {name} is {value!r}.", needed='Regions such as ["KE", "TZ"] are needed.')
+            if not isinstance(value, list) or not all(_fits(one, rules["pattern"]) for one in value):
+                raise ConfigError(
+                    f"{where} {name} is {value!r}.", needed=f'A list such as ["{rules["such"]}"] is needed.'
+                )
             values[name] = tuple(value)
-        elif isinstance(wanted, str):
-            if value not in known[name].metadata["choices"]:
-                choices = ", ".join(f'"{choice}"' for choice in known[name].metadata["choices"])
+        elif "choices" in rules:
+            if value not in rules["choices"]:
+                choices = ", ".join(f'"{choice}"' for choice in rules["choices"])
                 raise ConfigError(f"{where} {name} is {value!r}.", needed=f"One of these is needed: {choices}.")
             values[name] = value
-        elif isinstance(value, bool) or not isinstance(value, int) or value < known[name].metadata["least"]:
-            least = known[name].metadata["least"]
+        elif isinstance(wanted, str):
+            if value != "" and not _fits(value, rules["pattern"]):
+                such = rules["such"]
+                raise ConfigError(f"{where} {name} is {value!r}.", needed=f'One such as "{such}" is needed.')
+            values[name] = value
+        elif isinstance(value, bool) or not isinstance(value, int) or value < rules["least"]:
+            least = rules["least"]
             raise ConfigError(f"{where} {name} is {value!r}.", needed=f"A whole number from {least} is needed.")
         else:
             values[name] = value
     return kind(**values)
+
+
+def _fits(value: object, pattern: str) -> bool:
+    return isinstance(value, str) and re.fullmatch(pattern, value) is not None
 
 
 def _refuse_unknown(raw: dict[str, Any], known: set[str], where: str) -> None:

@@ -65,6 +65,8 @@ class Usage:
     """Tokens of the prompt that need not be read again, because a prompt before began the same."""
     thinking_tokens: int = 0
     """Generated tokens that the model spent on thinking."""
+    model: str = ""
+    """Which model answered, where an engine has several; empty for the one it names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

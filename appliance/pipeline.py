@@ -160,7 +160,7 @@ class Pipeline:
             passages=passages,
             cited=prompt.citations(written, len(passages)),
             abstained=prompt.is_abstention(written),
-            model=self.engine.model,
+            model=usage.model or self.engine.model,
             adapter=question.adapter,
             usage=usage,
             steps=clock.steps,

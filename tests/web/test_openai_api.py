@@ -1,62 +1,28 @@
 """Tests of /v1 over real HTTP with OpenAI's own client, on an engine that says what it is told to."""
 
 import json
-import socket
 import threading
-from types import SimpleNamespace
 
 import httpx
 import openai
 import pytest
-import uvicorn
-from fastapi import FastAPI
 
-from appliance.accounts import Keys
 from appliance.engine.protocol import Chance, Logprobs, Thinking
 from appliance.errors import EngineError, PromptTooLong
-from appliance.exchange import Usage
 from appliance.web import openai_api
-from tests.support.scripted import ListLog, ScriptedEngine, eventually
+from tests.support.scripted import ScriptedEngine, eventually
+from tests.support.served_api import USAGE, served_api
 
-USAGE = Usage(
-    prompt_tokens=7, generated_tokens=3, first_token_s=0, total_s=0, finish="stop", cached_tokens=5, thinking_tokens=1
-)
 HI = [{"role": "user", "content": "Hi"}]
-
-
-class Embedder:
-    model = "vectors"
-
-    def embed(self, texts):
-        return [[float(len(text)), 0.5] for text in texts]
 
 
 @pytest.fixture
 def site(tmp_path):
     """A served API: ``site.engine`` is what answers, ``site.client`` is OpenAI's."""
-    keys = Keys(tmp_path / "api-keys.json")
-    state = SimpleNamespace(engine=ScriptedEngine(["Bo", "il it."], ending=USAGE), log=ListLog(), keys=keys)
-    engine = SimpleNamespace(
-        generate=lambda request: state.engine.generate(request), cancel=lambda id: state.engine.cancel(id)
-    )
-    box = SimpleNamespace(
-        pipeline=SimpleNamespace(engine=engine),
-        release=SimpleNamespace(model=SimpleNamespace(name="base"), adapters={"steps": None}),
-        log=state.log,
-    )
-    app = FastAPI()
-    app.include_router(openai_api.routes(box, keys, embedder=Embedder()))
-    listener = socket.create_server(("127.0.0.1", 0))
-    state.url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    state.key = keys.make("test")
-    state.client = openai.OpenAI(base_url=state.url, api_key=state.key, max_retries=0)
-    yield state
-    state.client.close()
-    server.should_exit = True
-    thread.join()
+    with served_api(tmp_path) as served:
+        served.client = openai.OpenAI(base_url=served.url, api_key=served.key, max_retries=0)
+        yield served
+        served.client.close()
 
 
 def chat(site, **more):
