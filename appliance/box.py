@@ -17,6 +17,7 @@ from appliance.engine.settings import Adapter, EngineSettings
 from appliance.errors import AdapterError, ConfigError, KnowledgeError, LanguageError
 from appliance.knowledge.library import Library
 from appliance.knowledge.shelf import Shelf
+from appliance.language.glossary import Glossary
 from appliance.language.translate import Translator
 from appliance.log.chain import LEAVES
 from appliance.log.store import Log, Recorder
@@ -24,6 +25,9 @@ from appliance.pipeline import Pipeline
 from appliance.release import Component, Release, load_release
 from appliance.safety.redact import redact
 from appliance.sync.identity import load_or_make_identity
+
+WEAK_BELOW = 0.45
+"""chrF below which a langpack's translations are flagged as weak: there people mostly cannot rely on a sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +100,8 @@ def open_box(home: Home, *, recorded: bool = True) -> Iterator[Box]:
                 library.refresh()
         packs = [component.only("index.sqlite") for component in release.of("docpack")]
         shelf = opened.enter_context(Shelf(packs, library.index))
-        translator = opened.enter_context(Translator(_packs(release)))
+        glossary = Glossary.read(glossaries(release))
+        translator = opened.enter_context(Translator(_packs(release), glossary=glossary, weak=_weak(release)))
         engine = opened.enter_context(
             WorkerEngine(
                 release.model.weights,
@@ -167,6 +172,26 @@ def _adapters(release: Release) -> dict[str, Adapter]:
 
 def _digest(component: Component, path: Path) -> str:
     return component.files[path.relative_to(component.folder).as_posix()]
+
+
+def glossaries(release: Release) -> list[Path]:
+    """The glossaries of all installed langpacks."""
+    return [c.folder / name for c in release.of("langpack") for name in c.files if name.endswith(".csv")]
+
+
+def _weak(release: Release) -> set[tuple[str, str]]:
+    """Pairs whose makers measured them and found them weak: ``en>sw:0.41``, chrF from 0 to 1, in the annotation."""
+    weak = set()
+    for component in release.of("langpack"):
+        for entry in filter(None, component.annotations.get("org.fieldpost.quality", "").split(",")):
+            pair, _, quality = entry.partition(":")
+            source, _, target = pair.partition(">")
+            try:
+                if float(quality) < WEAK_BELOW:
+                    weak.add((source, target))
+            except ValueError:
+                weak.add((source, target))  # what cannot be read was not measured well
+    return weak
 
 
 def _packs(release: Release) -> dict[tuple[str, str], Path]:

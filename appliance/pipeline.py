@@ -21,6 +21,7 @@ from appliance.engine.protocol import Engine, GenerationRequest, Piece
 from appliance.errors import FieldpostError, LanguageError, LogError
 from appliance.exchange import Exchange, Passage, Question, Step, Translation, Usage
 from appliance.language.numbers import FLAG as NUMBERS_DIFFER
+from appliance.language.protect import UNITS_DIFFER
 from appliance.log.store import Recorder
 from appliance.record import record_of
 
@@ -195,7 +196,7 @@ class Pipeline:
         text = self._translate(part.text, working, home, differing)
         flags.extend(differing)
         # A dose that changed on the way is worse than a dose in another language.
-        return part.before + (part.text if NUMBERS_DIFFER in differing else text) + part.after
+        return part.before + (part.text if {NUMBERS_DIFFER, UNITS_DIFFER} & set(differing) else text) + part.after
 
     def _stopped(self, question: Question) -> None:
         self._record("metric", {"v": 1, "event": "stopped", "id": question.id})

@@ -10,13 +10,14 @@ from statistics import median
 from typing import Any
 
 from appliance import prompt
-from appliance.box import Box
+from appliance.box import Box, glossaries
 from appliance.errors import EvalError, FieldpostError, KnowledgeError
 from appliance.evals import scores
 from appliance.evals.chrf import chrf
 from appliance.evals.intervals import Figure, mean, share
 from appliance.evals.questions import Expected, read
 from appliance.exchange import Exchange, Passage, Question, Translation
+from appliance.language.glossary import Glossary, find, holds
 from appliance.language.numbers import FLAG as NUMBERS_DIFFER
 from appliance.metrics import peak_memory
 from appliance.pipeline import Finished, Translates
@@ -24,7 +25,7 @@ from appliance.pipeline import Finished, Translates
 DEPTHS = (1, 3, 5, 10)
 """Ranks at which recall is told."""
 _SHARES = (*(f"recall@{k}" for k in DEPTHS), "right", "exact_match", "abstention_precision", "abstention_recall",
-           "numbers_kept")  # fmt: skip
+           "numbers_kept", "glossary_hits")  # fmt: skip
 _MEANS = ("mrr", "citation_precision", "answer_f1", "chrf_question", "chrf_answer")
 
 
@@ -42,14 +43,18 @@ class _Asked:
     """Ids of the passages found that answer."""
     kept: tuple[bool, ...]
     """For each text that was translated, whether its numbers came through."""
+    hits: tuple[bool, ...]
+    """For each term of the glossary in a text that was translated, whether its translation has it."""
 
 
 class _Watched:
-    """A translator that notes whether numbers came through."""
+    """A translator that notes whether numbers and the glossary's terms came through."""
 
-    def __init__(self, translator: Translates) -> None:
+    def __init__(self, translator: Translates, glossary: Glossary) -> None:
         self._translator = translator
+        self._glossary = glossary
         self.kept: list[bool] = []
+        self.hits: list[bool] = []
 
     def can(self, source: str, target: str) -> bool:
         return self._translator.can(source, target)
@@ -57,6 +62,8 @@ class _Watched:
     def translate(self, text: str, source: str, target: str) -> Translation:
         translation = self._translator.translate(text, source, target)
         self.kept.append(NUMBERS_DIFFER not in translation.flags)
+        terms = find(text, self._glossary.terms(source, target), source)
+        self.hits.extend(holds(translation.text, one.term.target, target) for one in terms)
         return translation
 
 
@@ -108,9 +115,10 @@ def evaluate(
     """
     for lang in sorted({question.lang for question in questions}):
         box.check(lang=lang, adapter=adapter)
+    glossary = Glossary.read(glossaries(box.release))
     asked = []
     for question in questions:
-        asked.append(_ask(box, question, adapter))
+        asked.append(_ask(box, question, adapter, glossary))
         progress(1)
     by_lang: dict[str, list[_Asked]] = defaultdict(list)
     for one in asked:
@@ -127,8 +135,8 @@ def evaluate(
     }
 
 
-def _ask(box: Box, expected: Expected, adapter: str | None) -> _Asked:
-    watched = _Watched(box.pipeline.translator)
+def _ask(box: Box, expected: Expected, adapter: str | None, glossary: Glossary) -> _Asked:
+    watched = _Watched(box.pipeline.translator, glossary)
     pipeline = replace(box.pipeline, translator=watched)
     exchange, error = None, ""
     found: list[Passage] = []
@@ -148,6 +156,7 @@ def _ask(box: Box, expected: Expected, adapter: str | None) -> _Asked:
         rank=answering.index(True) + 1 if any(answering) else None,
         right_passages=frozenset(p.id for p, answers in zip(found, answering, strict=True) if answers),
         kept=tuple(watched.kept),
+        hits=tuple(watched.hits),
     )
 
 
@@ -170,6 +179,7 @@ def _figures(asked: Sequence[_Asked], working: str) -> dict[str, dict[str, float
     for one in asked:
         cases["right"].append(_is_right(one, working))
         cases["numbers_kept"].extend(one.kept)
+        cases["glossary_hits"].extend(one.hits)
         exchange, expected = one.exchange, one.expected
         abstained = exchange is not None and exchange.abstained
         if abstained:
