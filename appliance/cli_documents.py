@@ -33,7 +33,10 @@ def documents() -> None:
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @home_option
 @click.option("--language", help="Language of documents that tell none, such as sw. Default: the bundle's documents'.")
-def add(files: tuple[Path, ...], home: Path, language: str | None) -> None:
+@click.option(
+    "--ocr", is_flag=True, help="Recognise the text of scanned PDFs, with tesseract; seconds to minutes a page."
+)
+def add(files: tuple[Path, ...], home: Path, language: str | None, ocr: bool) -> None:
     """Read documents and answer from them. A file of the same name takes the old one's place.
 
     Each is read in a process with few rights, and only when nobody else needs the processor.
@@ -46,7 +49,7 @@ def add(files: tuple[Path, ...], home: Path, language: str | None) -> None:
 
     library = _library(home)
     refused = 0
-    with Reader() as reader:
+    with Reader(ocr=ocr) as reader:
         for file in files:
             try:
                 with progress_bar(_PARTS, file.name) as bar:

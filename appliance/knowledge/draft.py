@@ -30,9 +30,11 @@ _MOST_HEADER = 80
 class Unreadable(Exception):
     """Why a file cannot be read, as the rest of a sentence that begins with its name, and what to do about it."""
 
-    def __init__(self, why: str, todo: str = "") -> None:
+    def __init__(self, why: str, todo: str = "", *, scanned: bool = False) -> None:
         self.why = why
         self.todo = todo
+        self.scanned = scanned
+        """Its text is there, as pictures."""
         super().__init__(why)
 
 
@@ -99,6 +101,18 @@ class Draft:
         if self._length > MAX_TEXT:
             raise Unreadable(f"holds more than {MAX_TEXT:,} characters of text", "Split it.")
         self._parts.append(text)
+
+
+def plain(draft: Draft) -> dict[str, object]:
+    """The draft as values for JSON."""
+    return {
+        "title": draft.title,
+        "lang": draft.lang,
+        "text": draft.text,
+        "headings": [[h.level, h.text, h.start, h.end] for h in draft.headings],
+        "pages": draft.pages,
+        "notes": draft.notes,
+    }
 
 
 def one_line(text: str) -> str:

@@ -16,6 +16,8 @@ from typing import Any, Self
 from appliance.child import Child, WireError, exit_in_words
 from appliance.errors import KnowledgeError
 from appliance.knowledge.document import Document, Heading
+from appliance.knowledge.draft import Draft, plain
+from appliance.knowledge.ocr import Recogniser
 
 KINDS: Mapping[str, str] = {
     ".csv": "csv",
@@ -71,6 +73,8 @@ _SHORT = dict(
     orm:om por:pt pus:ps rus:ru sna:sn som:so spa:es swa:sw tam:ta tel:te tha:th tir:ti tur:tr ukr:uk urd:ur vie:vi
     wol:wo xho:xh yor:yo zho:zh zul:zu""".split()  # noqa: SIM905  (read by people)
 )
+_LONG = {short: long for long, short in _SHORT.items()} | {"zh": "chi_sim"}
+_PICTURE = re.compile(rb"P5\n# (\d{1,6})\n(\d{1,5}) (\d{1,5})\n255\n(.*)", re.S)
 _OLD = {
     b"\xd0\xcf\x11\xe0": "an old Word, Excel or PowerPoint file",
     b"{\\rtf": "an RTF file",
@@ -84,11 +88,12 @@ _SPAWN_TODO = "Try again; if it stays so, the machine may be short of memory."
 class Reader:
     """Reads files, one after the other. A context manager; ``close`` it otherwise. For one thread."""
 
-    def __init__(self, *, idle: bool = True, detect: Detect | None = None) -> None:
+    def __init__(self, *, idle: bool = True, detect: Detect | None = None, ocr: bool = False) -> None:
         """Start the process that parses.
 
         Args:
             idle: parse only when nobody else wants the processor, as on a box that answers questions meanwhile.
+            ocr: recognise the text of scanned PDFs with tesseract, which takes seconds a page.
             detect: tells a text's language; without it, a file's own word counts, or the one given for all.
 
         Raises:
@@ -96,7 +101,9 @@ class Reader:
         """
         self._idle = idle
         self._detect = detect
+        self._ocr = ocr
         self._folder = tempfile.TemporaryDirectory(prefix="fieldpost-read-")
+        self._out = Path(self._folder.name) / "answer"
         self._child: Child | None = None
         self.peak = 0
         """Most bytes of memory that a file has taken so far."""
@@ -141,6 +148,8 @@ class Reader:
         several = kind == "zim"
         none = True
         for answer in self._parse(file, kind, told):
+            if answer.get("scanned") and self._ocr:
+                answer = self._recognise(file, lang, told)
             if "why" in answer:
                 raise KnowledgeError(f"{file} {str(answer['why'])[:500]}.", todo=str(answer.get("todo", ""))[:500])
             try:
@@ -155,13 +164,45 @@ class Reader:
             raise KnowledgeError(f"{file} holds no text.", todo="Look at it in a reader: it may be empty.")
 
     def _parse(self, file: Path, kind: str, told: Told | None) -> Iterator[dict[str, Any]]:
-        out = Path(self._folder.name) / "answer"
-        out.unlink(missing_ok=True)
+        why = self._run(file, kind, told)
+        if why:
+            yield {"why": why, "todo": "Do not use this file as it is: save it anew or get it again."}
+            return
+        with self._out.open("rb") as lines:
+            for line in lines:
+                answer = json.loads(line)
+                yield answer if isinstance(answer, dict) else {}
+
+    def _recognise(self, file: Path, lang: str, told: Told | None) -> dict[str, Any]:
+        """A scanned PDF's text, page by page: drawn by a limited child, read by tesseract.
+
+        Raises:
+            KnowledgeError: a page cannot be drawn or read.
+        """
+        recogniser = Recogniser(lang, _LONG, idle=self._idle)
+        draft = Draft()
+        draft.notes.append("Its text was recognised in pictures: compare numbers with the original.")
+        page = count = 0
+        while page == 0 or page < count:
+            why = self._run(file, "picture", None, page=page)
+            picture = _PICTURE.match(self._out.read_bytes()) if not why else None
+            if picture is None or len(picture[4]) != int(picture[2]) * int(picture[3]):
+                raise KnowledgeError(f"{file}, page {page + 1}: it cannot be drawn. {why}", todo="Scan it anew.")
+            page, count = page + 1, int(picture[1])
+            recogniser.read(self._out, draft)
+            if told:
+                told(page, count)
+        return plain(draft)
+
+    def _run(self, file: Path, kind: str, told: Told | None, *, page: int = 0) -> str:
+        """Let a child write its answer to ``_out``; returns how it ended, in words, if it failed."""
+        self._out.unlink(missing_ok=True)
         cpu_s = _CPU_S + _CPU_S_MIB * (file.stat().st_size // _MIB)
         request = {
             "file": str(file.absolute()),
-            "out": str(out),
+            "out": str(self._out),
             "kind": kind,
+            "page": page,
             "idle": self._idle,
             "cpu_s": cpu_s,
             "wall_s": cpu_s * _WALL,
@@ -186,13 +227,7 @@ class Reader:
             ) from error
         self.peak = max(self.peak, said["peak"])
         self.cpu_s += said["cpu_s"]
-        if said["status"] != 0:
-            yield {"why": _ending(said, cpu_s), "todo": "Do not use this file as it is: save it anew or get it again."}
-            return
-        with out.open("rb") as lines:
-            for line in lines:
-                answer = json.loads(line)
-                yield answer if isinstance(answer, dict) else {}
+        return _ending(said, cpu_s) if said["status"] != 0 else ""
 
 
 def _kind(file: Path) -> str:

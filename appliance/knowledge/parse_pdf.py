@@ -17,6 +17,8 @@ from appliance.borders import CLOSERS, ENDS, WIDE_ENDS
 from appliance.knowledge.draft import BLOCK, LINE, WORD, Draft, Progress, Unreadable, one_line
 
 MAX_PAGES = 5_000
+_DPI = 200
+_MOST_PIXELS = 4_000
 _LEVELS = 4
 _HEADING = 150
 """Characters a heading has at most."""
@@ -91,6 +93,24 @@ def parse_pdf(file: BinaryIO, progress: Progress) -> Draft:
     return draft
 
 
+def draw_page(file: BinaryIO, number: int) -> bytes:
+    """One page, from 0, as a grey picture in the PGM format, with the count of all pages in its comment.
+
+    Raises:
+        Unreadable: there is no such page, or it cannot be drawn.
+    """
+    try:
+        document = pypdfium2.PdfDocument(file)
+        page = document[number]
+        scale = min(_DPI / 72, _MOST_PIXELS / max(page.get_size()))
+        bitmap = page.render(scale=scale, grayscale=True, may_draw_forms=False)
+    except (pypdfium2.PdfiumError, IndexError) as error:
+        raise _refusal(str(error)) from error
+    rows = bytes(bitmap.buffer)
+    lines = (rows[at : at + bitmap.width] for at in range(0, bitmap.stride * bitmap.height, bitmap.stride))
+    return b"P5\n# %d\n%d %d\n255\n" % (len(document), bitmap.width, bitmap.height) + b"".join(lines)
+
+
 def _refusal(words: str) -> Unreadable:
     if "password" in words.lower():
         return Unreadable("is locked with a password", "Save it without a password.")
@@ -101,7 +121,8 @@ def _no_text(count: int, pictures: int) -> Unreadable:
     if pictures:
         return Unreadable(
             f"is scanned: {count} pages of pictures without any text",
-            "Add the file that it was printed from, or have its text recognised (see OCR in the documentation).",
+            "Take the file that it was printed from, or, on a box: fieldpost documents add --ocr",
+            scanned=True,
         )
     return Unreadable("holds no text", "Look at it in a PDF reader: it may be empty.")
 

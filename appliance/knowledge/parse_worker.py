@@ -17,11 +17,11 @@ from typing import Any, BinaryIO
 
 from appliance.child import Wire, attach
 from appliance.knowledge import confine
-from appliance.knowledge.draft import MAX_TEXT, Draft, Progress, Unreadable
+from appliance.knowledge.draft import MAX_TEXT, Draft, Progress, Unreadable, plain
 from appliance.knowledge.parse_epub import parse_epub
 from appliance.knowledge.parse_html import parse_html
 from appliance.knowledge.parse_office import parse_docx, parse_odt
-from appliance.knowledge.parse_pdf import parse_pdf
+from appliance.knowledge.parse_pdf import draw_page, parse_pdf
 from appliance.knowledge.parse_table import parse_csv, parse_sheets
 from appliance.knowledge.parse_text import parse_markdown, parse_plain
 
@@ -101,17 +101,20 @@ def _child(request: Mapping[str, Any], progress_out: int) -> None:
 
                 confine.close_doors(readable=path)  # libzim opens its file itself
                 for name, draft in parse_zim(path, _teller(progress_out)):
-                    out.write(_line({"path": name, **_plain(draft)}))
+                    out.write(_line({"path": name, **plain(draft)}))
+            elif request["kind"] == "picture":
+                confine.close_doors()
+                out.write(draw_page(file, request["page"]))
             else:
                 confine.close_doors()
-                answer = _plain(PARSERS[request["kind"]](file, _teller(progress_out)))
+                answer = plain(PARSERS[request["kind"]](file, _teller(progress_out)))
         except ModuleNotFoundError:
             answer = {
                 "why": "is a Kiwix file, and what reads those is not installed here",
                 "todo": 'On the workstation, install it: pip install "fieldpost[zim]"; a box takes no Kiwix files.',
             }
         except Unreadable as error:
-            answer = {"why": error.why, "todo": error.todo}
+            answer = {"why": error.why, "todo": error.todo, "scanned": error.scanned}
         except (MemoryError, RecursionError):
             answer = {"why": "needs more memory to be read than a document should", "todo": "Split it."}
         except Exception as error:  # a parser's mistake about a file must not stop the other files
@@ -133,17 +136,6 @@ def _teller(progress_out: int) -> Progress:
             os.write(progress_out, b"%d %d\n" % (done, of))
 
     return progress
-
-
-def _plain(draft: Draft) -> dict[str, object]:
-    return {
-        "title": draft.title,
-        "lang": draft.lang,
-        "text": draft.text,
-        "headings": [[h.level, h.text, h.start, h.end] for h in draft.headings],
-        "pages": draft.pages,
-        "notes": draft.notes,
-    }
 
 
 def _line(answer: dict[str, object]) -> bytes:

@@ -16,8 +16,17 @@ class Line:
     bold: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A scanned page: grey pixels, a byte each."""
+
+    width: int
+    height: int
+    pixels: bytes
+
+
 def pdf(
-    pages: Sequence[Sequence[Line] | None],
+    pages: Sequence[Sequence[Line] | Picture | None],
     *,
     title: str = "",
     lang: str = "",
@@ -35,8 +44,15 @@ def pdf(
     first = 10
     kids = []
     for number, page in enumerate(pages):
-        content = b"q 500 0 0 700 50 50 cm /Im Do Q" if page is None else _content(page)
         at = first + 2 * number
+        if isinstance(page, Picture):
+            scanned = first + 2 * len(pages) + len(outline) + number
+            size = b"/Type /XObject /Subtype /Image /Width %d /Height %d" % (page.width, page.height)
+            objects[scanned] = _stream(size + b" /ColorSpace /DeviceGray /BitsPerComponent 8", page.pixels)
+            fonts = fonts.replace(b"/Im 5 0 R", b"/Im 5 0 R /Im%d %d 0 R" % (number, scanned))
+            content = b"q 595 0 0 842 0 0 cm /Im%d Do Q" % number
+        else:
+            content = b"q 500 0 0 700 50 50 cm /Im Do Q" if page is None else _content(page)
         kids.append(at)
         objects[at] = (
             b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Resources << %s >> /Contents %d 0 R >>"
