@@ -5,6 +5,7 @@ A package is a zip with one folder: ``metadata.json``, ``sentencepiece.model`` (
 PyTorch pickles: such a package is refused, since the box splits sentences by itself.
 """
 
+import errno
 import json
 import re
 import stat
@@ -66,6 +67,11 @@ def explode(package: Path, folder: Path) -> ArgosPackage:
                 files.append((layer_path, path))
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
         # RuntimeError is an encrypted entry, NotImplementedError an unknown compression.
+        raise ScanRefused(f"{package.name} is no sound zip archive: {error}.", todo="Get it again.") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # the disk
+            raise
+        # zipfile seeks to where an entry says that it lies, which can be before the file.
         raise ScanRefused(f"{package.name} is no sound zip archive: {error}.", todo="Get it again.") from error
     return ArgosPackage(source=source, target=target, files=tuple(files))
 

@@ -26,13 +26,23 @@ class Card:
     body: str
 
 
+class _Plain(yaml.BaseLoader):  # type: ignore[misc]
+    """Texts, lists and tables only, since hostile dates and numbers make PyYAML stumble; and no aliases, since nested
+    ones grow a few lines to gigabytes when they are merged or shown."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases are not read in a card")
+        return super().compose_node(parent, index)
+
+
 def read_card(text: str) -> Card:
     """Take a card apart; front matter that is no YAML table counts as none."""
     found = _FRONT.match(text.removeprefix("\ufeff").replace("\r\n", "\n"))
     if found is None or len(found[1]) > MAX_FRONT_MATTER:
         return Card(front={}, body=text)
     try:
-        front = yaml.safe_load(found[1])
+        front = yaml.load(found[1], Loader=_Plain)  # noqa: S506 it can do less than SafeLoader
     except (yaml.YAMLError, ValueError, RecursionError):
         front = None
     return Card(front=front if isinstance(front, dict) else {}, body=text[found.end() :])

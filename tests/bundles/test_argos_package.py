@@ -107,3 +107,35 @@ def test_a_flipped_byte_in_the_weights_is_refused(tmp_path: Path) -> None:
 @pytest.mark.needs_shared
 def test_a_real_package(tmp_path: Path, shared: Path) -> None:
     assert explode(shared / "models/translit-ar_en-1_0.argosmodel", tmp_path).pair == "ar>en"
+
+
+def test_an_entry_that_lies_before_the_file_is_refused(tmp_path: Path) -> None:
+    package = pack(tmp_path / "a.argosmodel", GOOD)
+    data = bytearray(package.read_bytes())
+    central = data.index(b"PK\x01\x02")
+    # A central directory that says it is longer than it is moves every entry's place by the difference.
+    end = data.rindex(b"PK\x05\x06")
+    data[end + 12 : end + 16] = (end - central).to_bytes(4, "little")
+    data[end + 16 : end + 20] = (central + 1000).to_bytes(4, "little")
+    package.write_bytes(data)
+    with pytest.raises(ScanRefused, match="no sound zip archive"):
+        explode(package, tmp_path / "out")
+
+
+def test_a_stream_that_cannot_be_unpacked_is_refused(tmp_path: Path) -> None:
+    package = pack(tmp_path / "a.argosmodel", GOOD | {"translate-en_sw/model/model.bin": bytes(range(256)) * 40})
+    data = bytearray(package.read_bytes())
+    place = data.index(b"model/model.bin") + len(b"model/model.bin")
+    data[place : place + 8] = b"\xff" * 8
+    package.write_bytes(data)
+    with pytest.raises(ScanRefused, match="no sound zip archive"):
+        explode(package, tmp_path / "out")
+
+
+def test_another_compression_than_zips_own_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.argosmodel"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as archive:
+        for name, data in GOOD.items():
+            archive.writestr(name, data)
+    with pytest.raises(ScanRefused, match="packed in an unusual way"):
+        explode(path, tmp_path / "out")

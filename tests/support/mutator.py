@@ -67,6 +67,47 @@ def spoil_zip(data: bytes, rng: random.Random) -> bytes:
     return spoil_bytes(out, rng) if rng.random() < 0.2 else out
 
 
+def spoil_card(data: bytes, rng: random.Random) -> bytes:
+    """The same card with hostile front matter, or with bytes changed."""
+    if rng.random() < 0.5:
+        return spoil_bytes(data, rng)
+    front = rng.choice(_FRONT_MATTER)(rng)
+    body = data.decode().rpartition("\n---\n")[2]
+    return (
+        spoil_bytes(f"---\n{front}\n---\n{body}".encode(), rng)
+        if rng.random() < 0.3
+        else (f"---\n{front}\n---\n{body}".encode())
+    )
+
+
+def _aliases(rng: random.Random) -> str:
+    """Each line twice the one before."""
+    depth = rng.randint(2, 60)
+    lines = [f"a{n + 1}: &a{n + 1} [*a{n}, *a{n}]" for n in range(depth)]
+    return "\n".join(["a0: &a0 x", *lines, f"license: *a{depth}", f"language: *a{depth}"])
+
+
+def _merges(rng: random.Random) -> str:
+    depth = rng.randint(2, 60)
+    lines = [f"m{n + 1}: &m{n + 1}\n  <<: [*m{n}, *m{n}]" for n in range(depth)]
+    return "\n".join(["m0: &m0 {license: mit}", *lines])
+
+
+def _odd_values(rng: random.Random) -> str:
+    return "\n".join(
+        f"{key}: {rng.choice(_ODD_YAML)}"
+        for key in ("license", "language", rng.choice(("tags", "? [a]", "!!binary x")))
+    )
+
+
+_ODD_YAML = (
+    "!!python/object/apply:os.system [id]", "&a [*a]", "1" * 9000, "2026-99-99", "[" * 500, "{" * 200 + "}" * 200,
+    "!!set {a}", "0x" + "f" * 9000, ".inf", "!!timestamp x", "'" + "x" * 15_000, "|\n  x", "*nothing", "%TAG ! x",
+    "!<!> x", "=", "<<",
+)  # fmt: skip
+_FRONT_MATTER = (_aliases, _merges, _odd_values, _odd_values)
+
+
 def _spoil_entry(info: zipfile.ZipInfo, rng: random.Random) -> None:
     top, _, rest = info.filename.partition("/")
     info.filename = rng.choice(
