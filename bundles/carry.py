@@ -70,6 +70,12 @@ def push(bundle: Path, place: Reference, registry: Registry) -> Pushed:
     """
     with open_file(bundle, "tuf/1.root.json") as file:
         checked = check_bundle(bundle, file.read())
+    if checked.absent or checked.split:
+        raise RegistryError(
+            f"{bundle} holds {'only what changed' if checked.absent else 'blobs in pieces, as on a FAT32 stick'}.",
+            needed="A registry takes whole bundles.",
+            todo="Push the folder that build made.",
+        )
     sent: list[int] = []
     kept = 0
 

@@ -12,7 +12,7 @@ from bundles.format.delta import UPDATE_FILE, deltas_in
 from bundles.format.digest import digest_of_file, digest_of_stream
 from bundles.format.errors import DamagedFile
 from bundles.format.kinds import INDEX, STICK_FILES
-from bundles.format.layout import blob_path, open_file
+from bundles.format.layout import blob_path, open_file, pieces
 from bundles.format.manifest import Descriptor
 from bundles.format.verify import VerifiedBundle, verify_bundle
 from bundles.progress import byte_bar
@@ -41,6 +41,8 @@ class Checked:
     paths: tuple[str, ...]
     """Every file that belongs to the bundle, relative to it; sorted."""
     bytes: int
+    split: bool = False
+    """Whether some blobs lie in pieces, as on FAT32."""
     absent: int = 0
     """Files that are not here, or only as deltas: of a partial bundle, which a box with an older one completes."""
 
@@ -58,12 +60,13 @@ def check_bundle(folder: Path, root: bytes) -> Checked:
     blobs = {Descriptor(media_type=INDEX, digest=digest, size=size): "the index", **dict(_blobs(verified))}
     with byte_bar("checking", sum(blob.size for blob in blobs)) as bar:
         partial = (folder / UPDATE_FILE).is_file()
-        absent = {blob for blob in blobs if partial and not (folder / blob_path(blob.digest)).exists()}
+        absent = {blob for blob in blobs if partial and not pieces(folder, blob_path(blob.digest))}
         for blob, name in blobs.items():
             if blob not in absent:
                 _check_blob(folder, blob, name, bar)
+    lying = {blob: pieces(folder, blob_path(blob.digest)) for blob in blobs if blob not in absent}
     paths = sorted(
-        {*STICK_FILES, *(blob_path(blob.digest) for blob in blobs if blob not in absent), *_read_before(verified)}
+        {*STICK_FILES, *(path for found in lying.values() for path in found), *_read_before(verified)}
         | ({UPDATE_FILE, *(delta.path for delta in deltas_in(folder))} if partial else set())
     )
     return Checked(
@@ -82,6 +85,7 @@ def check_bundle(folder: Path, root: bytes) -> Checked:
         ),
         paths=tuple(paths),
         bytes=sum((folder / path).stat().st_size for path in paths),
+        split=any(found != [blob_path(blob.digest)] for blob, found in lying.items()),
         absent=len(absent),
     )
 

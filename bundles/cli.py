@@ -16,7 +16,7 @@ from bundles.inspection import BundleFacts, inspect_bundle
 from bundles.lock import make_lock, write_lock
 from bundles.options import FILE, FOLDER, PATH, date_option, passphrase_option, signing_date
 from bundles.recipe import load_recipe
-from bundles.stick import write_stick
+from bundles.stick import FAT_LIMIT, write_stick
 from bundles.telling import default_cache, size, table
 from bundles.trust import open_signer
 
@@ -174,8 +174,9 @@ def verify(bundle: Path, trust: Path, as_json: bool) -> None:
 @main.command()
 @click.argument("bundle", type=FOLDER)
 @click.option("--out", required=True, type=FOLDER, help="The mounted stick, or a folder in its place.")
+@click.option("--split", is_flag=True, help="In pieces below 4 GiB, for a FAT32 stick; found out by itself on Linux.")
 @click.option("--json", "as_json", is_flag=True, help="Print the receipt as JSON.")
-def stick(bundle: Path, out: Path, as_json: bool) -> None:
+def stick(bundle: Path, out: Path, split: bool, as_json: bool) -> None:
     """Copy BUNDLE onto a stick, read everything back from it and print a receipt.
 
     \b
@@ -183,7 +184,7 @@ def stick(bundle: Path, out: Path, as_json: bool) -> None:
 
     What lies there already is not copied again. Other files on the stick are left alone.
     """
-    receipt = write_stick(bundle, out)
+    receipt = write_stick(bundle, out, largest=FAT_LIMIT if split else None)
     if as_json:
         click.echo(json.dumps(asdict(receipt), indent=2, sort_keys=True))
         return

@@ -2,15 +2,18 @@
 
 Sticks lie, are pulled out early and are FAT: only missing files are written, each under a temporary name until it is
 on the medium; at the end the page cache is dropped and everything is verified from the stick as a box would do it.
-Whatever else lies on the stick, batches for the hub among it, is left alone.
+Whatever else lies on the stick, batches for the hub among it, is left alone. A file that is too large for a FAT32
+stick is written in pieces, which every reader joins; the bundle and its signatures stay the same.
 """
 
 import contextlib
+import errno
+import hashlib
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +23,15 @@ from bundles.format.delta import UPDATE_FILE, deltas_in
 from bundles.format.digest import digest_of, digest_of_file
 from bundles.format.durable import forget_cached, sync_folder
 from bundles.format.errors import BundleError
-from bundles.format.layout import blob_path, damaged, open_file, read_blob
+from bundles.format.layout import MAX_PIECES, blob_path, damaged, open_file, piece_name, read_blob
 from bundles.format.manifest import parse_index, parse_manifest
 from bundles.progress import byte_bar
 
 FAT_LIMIT = (1 << 32) - 1
 """Bytes of the largest file that FAT32 holds."""
+
+PIECE = 2 << 30
+"""Bytes of a piece of a file that is too large for the stick."""
 
 MOUNTS = Path("/proc/self/mountinfo")
 
@@ -51,29 +57,47 @@ class Receipt:
     copied_files: int
     copied_bytes: int
     removed_files: int
+    split_files: int
+    """Files that lie in pieces."""
 
 
-def write_stick(bundle: Path, stick: Path, *, mounts: Path = MOUNTS) -> Receipt:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Piece:
+    """What becomes one file on the stick: a file of the bundle, or a stretch of one."""
+
+    path: str
+    source: Path
+    offset: int
+    size: int
+
+
+def write_stick(bundle: Path, stick: Path, *, largest: int | None = None, mounts: Path = MOUNTS) -> Receipt:
     """Make ``stick`` hold exactly this bundle beside whatever else is on it.
+
+    Args:
+        largest: bytes of the largest file that the stick holds; None asks its file system.
 
     Raises:
         BundleError: the bundle itself is not whole; the stick is untouched then.
         StickError: there is no room, a file is too large for the stick, or it gives back other bytes.
     """
+    if largest is None and file_system(stick, mounts) in ("vfat", "msdos"):
+        largest = FAT_LIMIT
     with open_file(bundle, "tuf/1.root.json") as file:
         root = file.read()
     source = check_bundle(bundle, root)
     # Nobody signs these, so they are compared with the bundle's own.
     hints = [path for path in source.paths if path.startswith("deltas/")]
     before = _blobs_named_on(stick)
-    missing = [path for path in source.paths if not _same(bundle / path, stick / path)]
-    _refuse_too_large(bundle, missing, stick, mounts)
+    wanted = [piece for path in source.paths for piece in _pieces(bundle, path, largest)]
+    missing = [piece for piece in wanted if not _same(piece, stick / piece.path)]
+    _refuse_too_full(missing, stick)
     # Blobs first and the timestamp last: until then the stick is visibly not whole, never wrongly so.
-    for path in sorted(missing, key=_order):
-        _copy(bundle / path, stick / path)
-    removed = _remove_ours(stick, set(source.paths), before)
-    for path in source.paths:
-        forget_cached(stick / path)
+    for piece in sorted(missing, key=lambda piece: _order(piece.path)):
+        _copy(piece, stick / piece.path)
+    removed = _remove_ours(stick, {piece.path for piece in wanted}, before)
+    for piece in wanted:
+        forget_cached(stick / piece.path)
     try:
         back = check_bundle(stick, root)
         for path in hints:
@@ -91,33 +115,55 @@ def write_stick(bundle: Path, stick: Path, *, mounts: Path = MOUNTS) -> Receipt:
         files=len(back.paths),
         bytes=back.bytes,
         copied_files=len(missing),
-        copied_bytes=sum((bundle / path).stat().st_size for path in missing),
+        copied_bytes=sum(piece.size for piece in missing),
         removed_files=removed,
+        split_files=len({piece.source for piece in wanted if piece.path.endswith(".000")}),
     )
 
 
-def _same(source: Path, copy: Path) -> bool:
+def _pieces(bundle: Path, path: str, largest: int | None) -> list[_Piece]:
+    """How a file of the bundle comes to lie on the stick."""
+    source = bundle / path
+    size = source.stat().st_size
+    if largest is None or size <= largest:
+        return [_Piece(path=path, source=source, offset=0, size=size)]
+    step = min(PIECE, largest)
+    if not path.startswith("blobs/") or size > step * MAX_PIECES:
+        raise StickError(f"{path} has {size:,} bytes, too many for this stick.", todo="Format the stick as exFAT.")
+    return [
+        _Piece(path=piece_name(path, number), source=source, offset=offset, size=min(step, size - offset))
+        for number, offset in enumerate(range(0, size, step))
+    ]
+
+
+def _same(piece: _Piece, copy: Path) -> bool:
     """Whether the stick's file already is the bundle's. Read from the medium, since memory may remember better."""
-    if not copy.is_file() or copy.is_symlink() or copy.stat().st_size != source.stat().st_size:
+    if not copy.is_file() or copy.is_symlink() or copy.stat().st_size != piece.size:
         return False
     forget_cached(copy)
-    return digest_of_file(copy) == digest_of_file(source)
+    digest = hashlib.sha256()
+    for chunk in _read(piece):
+        digest.update(chunk)
+    return digest_of_file(copy)[0] == f"sha256:{digest.hexdigest()}"
 
 
-def _refuse_too_large(bundle: Path, missing: Iterable[str], stick: Path, mounts: Path) -> None:
-    sizes = {path: (bundle / path).stat().st_size for path in missing}
+def _read(piece: _Piece) -> Iterator[bytes]:
+    left = piece.size
+    with piece.source.open("rb") as file:
+        file.seek(piece.offset)
+        while left and (chunk := file.read(min(_CHUNK, left))):
+            left -= len(chunk)
+            yield chunk
+
+
+def _refuse_too_full(missing: Iterable[_Piece], stick: Path) -> None:
+    needed = sum(piece.size for piece in missing) + _SPARE
     free = shutil.disk_usage(stick).free
-    if sum(sizes.values()) + _SPARE > free:
+    if needed > free:
         raise StickError(
             f"{stick} has {free:,} bytes free.",
-            needed=f"{sum(sizes.values()) + _SPARE:,} are needed.",
+            needed=f"{needed:,} are needed.",
             todo="Remove something from it, or take a larger stick.",
-        )
-    largest = max(sizes, key=lambda path: sizes[path], default=None)
-    if largest is not None and sizes[largest] > FAT_LIMIT and file_system(stick, mounts) in ("vfat", "msdos"):
-        raise StickError(
-            f"{stick} is FAT32, which holds no file of 4 GiB, and {largest} has {sizes[largest]:,} bytes.",
-            todo="Format the stick as exFAT.",
         )
 
 
@@ -142,14 +188,14 @@ def _order(path: str) -> tuple[int, str]:
     return (2 if path == "tuf/timestamp.json" else 1), path
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(piece: _Piece, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     growing = target.with_name(f".fieldpost-{secrets.token_hex(8)}.part")
     try:
-        with source.open("rb") as reading, growing.open("xb") as writing:
-            with byte_bar(source.name, source.stat().st_size) as bar:
+        with growing.open("xb") as writing:
+            with byte_bar(target.name, piece.size) as bar:
                 unsynced = 0
-                while chunk := reading.read(_CHUNK):
+                for chunk in _read(piece):
                     writing.write(chunk)
                     bar.update(len(chunk))
                     unsynced += len(chunk)
@@ -161,6 +207,14 @@ def _copy(source: Path, target: Path) -> None:
             writing.flush()
             os.fsync(writing.fileno())
         growing.replace(target)
+    except OSError as error:
+        growing.unlink(missing_ok=True)
+        if error.errno == errno.EFBIG:
+            raise StickError(
+                f"{target.name} has {piece.size:,} bytes, more than the stick's file system holds in one file.",
+                todo="Run it again with --split, or format the stick as exFAT.",
+            ) from error
+        raise
     except BaseException:
         growing.unlink(missing_ok=True)
         raise
@@ -181,7 +235,9 @@ def _blobs_named_on(stick: Path) -> set[str]:
             digests.add(entry.blob.digest)
             manifest = parse_manifest(read_blob(stick, entry.blob))
             digests |= {manifest.config.digest, *(layer.blob.digest for layer in manifest.layers)}
-    return {blob_path(digest) for digest in digests}
+    named = {blob_path(digest) for digest in digests}
+    lying = (stick / "blobs" / "sha256").glob("*.[0-9][0-9][0-9]")
+    return named | {f"blobs/sha256/{path.name}" for path in lying if f"blobs/sha256/{path.stem}" in named}
 
 
 def _remove_ours(stick: Path, kept: set[str], before: set[str]) -> int:

@@ -177,6 +177,11 @@ def _refuse_impossible(before: Checked, after: Checked) -> None:
             raise UpdateError(
                 f"{checked.bundle} {checked.version} is a partial bundle itself.", needed="Whole bundles are needed."
             )
+        if checked.split:
+            raise UpdateError(
+                f"{checked.bundle} {checked.version} lies in pieces, as on a FAT32 stick.",
+                needed="The bundle's own folder is needed.",
+            )
     if before.fingerprint != after.fingerprint:
         raise UpdateError(
             f"The two are signed under {before.fingerprint} and {after.fingerprint}.",

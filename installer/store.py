@@ -17,7 +17,7 @@ from bundles.format.delta import Delta, apply_delta, deltas_in
 from bundles.format.digest import CHUNK, digest_of_file
 from bundles.format.durable import sync_folder
 from bundles.format.errors import BundleError, DamagedFile
-from bundles.format.layout import blob_path, damaged, open_file
+from bundles.format.layout import blob_path, damaged, open_file, pieces
 from bundles.format.manifest import Descriptor
 from installer.errors import DiskLies
 
@@ -98,7 +98,7 @@ class Store:
 
     def _delta(self, blob: Descriptor, stick: Path) -> Delta | None:
         """How to make the blob of one that is here, when the stick does not have it whole."""
-        if (stick / blob_path(blob.digest)).exists():
+        if pieces(stick, blob_path(blob.digest)):
             return None
         usable = (
             delta

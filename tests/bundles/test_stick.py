@@ -3,18 +3,19 @@
 import hashlib
 import json
 import os
-import shutil
 from pathlib import Path
 
 import pytest
 
-from bundles import stick as stick_module
 from bundles.check import check_bundle
 from bundles.errors import StickError
 from bundles.format.errors import BundleError, DamagedFile
 from bundles.format.kinds import STICK_FILES
 from bundles.stick import file_system, write_stick
+from installer.errors import SourceDamaged
+from installer.install import install
 from tests.support.bundle_factory import INSTALLER, Keys, adapter, docpack, make_bundle, make_keys, model
+from tests.support.media import exfat, fat32, from_fat, to_fat
 
 WEIGHTS = b"GGUF" + bytes(300_000)
 
@@ -148,22 +149,84 @@ def test_no_room_is_told_before_anything_is_written(bundle: Path, tmp_path: Path
         os.system(f"umount {small}")
 
 
-def test_a_file_too_large_for_fat_is_told_before_anything_is_written(
-    bundle: Path, stick: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stick_module, "FAT_LIMIT", 200_000)
-    write_stick(bundle, stick)  # this file system has no such limit
-    shutil.rmtree(stick)
-    stick.mkdir()
-    mounts = stick.parent / "mountinfo"
+def test_a_fat_stick_is_known_by_its_file_system(bundle: Path, stick: Path) -> None:
     device = stick.stat().st_dev
+    mounts = stick.parent / "mountinfo"
     mounts.write_text(
         f"22 1 0:99 / /proc rw - proc proc rw\n"
         f"30 22 {os.major(device)}:{os.minor(device)} / {stick} rw,relatime shared:1 - vfat /dev/sdb1 rw\n"
     )
-    with pytest.raises(StickError, match="Format the stick as exFAT"):
-        write_stick(bundle, stick, mounts=mounts)
-    assert list(stick.iterdir()) == []
+    assert file_system(stick, mounts) == "vfat"
+    assert write_stick(bundle, stick, mounts=mounts).split_files == 0  # nothing here is as large as that
+
+
+def test_what_is_too_large_lies_in_pieces_and_is_the_same_bundle(bundle: Path, stick: Path, keys: Keys) -> None:
+    receipt = write_stick(bundle, stick, largest=100_000)
+    assert receipt.split_files == 1
+    name = hashlib.sha256(WEIGHTS).hexdigest()
+    pieces = sorted(path.name for path in (stick / "blobs/sha256").glob(f"{name}*"))
+    assert pieces == [f"{name}.{number:03}" for number in range(4)]
+    checked = check_bundle(stick, keys.root.read_bytes())
+    assert checked.split and checked.bytes == check_bundle(bundle, keys.root.read_bytes()).bytes
+    assert write_stick(bundle, stick, largest=100_000).copied_files == 0
+    home = stick.parent / "home"
+    install(stick, home, confirm=lambda *_: None, progress=lambda *_: None)
+    assert (home / "current/models/fieldpost/answers/answers.gguf").read_bytes() == WEIGHTS
+    assert write_stick(bundle, stick).removed_files == 4
+    assert tree(stick) == tree(bundle)
+
+
+@pytest.mark.parametrize("harm", ["flip", "cut", "missing", "swapped", "more"])
+def test_a_bad_piece_is_found(bundle: Path, stick: Path, keys: Keys, harm: str) -> None:
+    write_stick(bundle, stick, largest=100_000)
+    name = f"blobs/sha256/{hashlib.sha256(WEIGHTS).hexdigest()}"
+    first, second = stick / f"{name}.000", stick / f"{name}.001"
+    if harm == "flip":
+        flip(second)
+    elif harm == "cut":
+        second.write_bytes(second.read_bytes()[:-1])
+    elif harm == "missing":
+        second.unlink()
+    elif harm == "swapped":
+        data = first.read_bytes()
+        first.write_bytes(second.read_bytes())
+        second.write_bytes(data)
+    else:
+        (stick / f"{name}.004").write_bytes(b"more")
+    with pytest.raises(DamagedFile, match=name):
+        check_bundle(stick, keys.root.read_bytes())
+    with pytest.raises(SourceDamaged, match=name):
+        install(stick, stick.parent / "home", confirm=lambda *_: None, progress=lambda *_: None)
+    assert write_stick(bundle, stick, largest=100_000).copied_files == (
+        0 if harm == "more" else 2 if harm == "swapped" else 1
+    )
+    check_bundle(stick, keys.root.read_bytes())
+
+
+@pytest.mark.needs_root
+def test_a_real_exfat_stick(bundle: Path, stick: Path, keys: Keys, tmp_path: Path) -> None:
+    with exfat(tmp_path / "image", stick, 64 << 20):
+        receipt = write_stick(bundle, stick)
+        assert receipt.copied_files == len(tree(bundle)) and file_system(stick) == "fuseblk"
+    with exfat(tmp_path / "image", stick):
+        assert tree(stick) == tree(bundle)
+        check_bundle(stick, keys.root.read_bytes())
+        install(stick, tmp_path / "home", confirm=lambda *_: None, progress=lambda *_: None)
+    assert (tmp_path / "home/current/models/fieldpost/answers/answers.gguf").read_bytes() == WEIGHTS
+
+
+def test_a_real_fat32_stick(bundle: Path, stick: Path, keys: Keys, tmp_path: Path) -> None:
+    """The kernel need not know FAT: mtools write the image and read it back."""
+    write_stick(bundle, stick, largest=100_000)
+    image, back = tmp_path / "image", tmp_path / "back"
+    fat32(image, 64 << 20)
+    back.mkdir()
+    to_fat(image, stick)
+    from_fat(image, back)
+    assert tree(back) == tree(stick)
+    assert check_bundle(back, keys.root.read_bytes()).split
+    install(back, tmp_path / "home", confirm=lambda *_: None, progress=lambda *_: None)
+    assert (tmp_path / "home/current/models/fieldpost/answers/answers.gguf").read_bytes() == WEIGHTS
 
 
 @pytest.mark.parametrize("name", sorted(STICK_FILES))
