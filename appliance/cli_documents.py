@@ -32,7 +32,7 @@ def documents() -> None:
 @documents.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @home_option
-@click.option("--language", help="Language of documents that tell none, such as sw. Default: the bundle's documents'.")
+@click.option("--language", help="Language of these documents, such as sw. Default: found from their words.")
 @click.option(
     "--ocr", is_flag=True, help="Recognise the text of scanned PDFs, with tesseract; seconds to minutes a page."
 )
@@ -46,10 +46,13 @@ def add(files: tuple[Path, ...], home: Path, language: str | None, ocr: bool) ->
     fieldpost documents add mpango.docx --language sw --home /srv/fieldpost
     """
     from appliance.knowledge.ingest import Reader
+    from appliance.language.detect import detect
+    from appliance.release import load_release
 
     library = _library(home)
+    site = load_release(Home(root=home)).languages
     refused = 0
-    with Reader(ocr=ocr) as reader:
+    with Reader(ocr=ocr, detect=None if language else lambda text: detect(text, site)) as reader:
         for file in files:
             try:
                 with progress_bar(_PARTS, file.name) as bar:

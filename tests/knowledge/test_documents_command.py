@@ -44,6 +44,15 @@ def test_a_document_is_added_listed_answered_from_and_removed(home: Path, tmp_pa
     assert "uploads" not in str(run("list", home=home).output)
 
 
+def test_the_language_is_found_among_the_sites(home: Path, tmp_path: Path) -> None:
+    text = "Chemsha maji kwa dakika moja kabla ya kunywa, kisha yaache yapoe ndani ya chombo safi chenye kifuniko."
+    swahili = put(tmp_path, "maji.txt", text.encode())
+    assert run("add", str(swahili), home=home).exit_code == 0
+    listed = json.loads(run("list", "--json", home=home).stdout)["documents"]
+    assert [one["lang"] for one in listed if one["name"] == "maji.txt"] == ["sw"]
+    run("remove", "maji.txt", home=home)
+
+
 def test_each_refusal_is_told_and_the_others_are_added(home: Path, tmp_path: Path) -> None:
     files = [put(tmp_path, "scan.pdf", pdf([None])), put(tmp_path, "hens.md", b"Hens eat maize.")]
     added = run("add", *map(str, files), home=home)
