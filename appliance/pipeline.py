@@ -29,7 +29,7 @@ from appliance.record import record_of
 class Finder(Protocol):
     """Finds passages; see ``appliance.knowledge.retrieve``."""
 
-    def search(self, query: str, limit: int) -> list[Passage]: ...
+    def search(self, query: str, limit: int, *, spoken: str = "") -> list[Passage]: ...
 
 
 class Translates(Protocol):
@@ -119,7 +119,11 @@ class Pipeline:
         yield Understood(question_working=asked)
 
         # 2 find, 3 prompt
-        found = self.finder.search(asked, self.config.knowledge.passages)
+        found = self.finder.search(
+            "" if "not-translated" in flags else asked,
+            self.config.knowledge.passages,
+            spoken=question.text if home != working else "",
+        )
         clock.lap("find")
         messages, passages, room = prompt.fit(
             asked,

@@ -1,4 +1,8 @@
-"""The search index of a docpack: one SQLite file with its documents, passages and FTS5's word lists.
+"""The search index of a docpack: one SQLite file with its documents, passages and FTS5's lists of terms.
+
+A passage is kept as its text and as its terms (``words.terms`` of title, heading and text). FTS5 lists the terms and
+their pieces and is given them ready-made, because no tokenizer of its own fits every language; it keeps no copy of
+them. How many passages have a term is kept too, so that a question can be weighed before anything is searched.
 
 Built at bundling time by ``fieldpost index`` and never changed on a box. The same documents give the same bytes, so
 that anyone can build a bundle again and compare. Searching is left to ``retrieve``.
@@ -19,10 +23,10 @@ from appliance.knowledge.chunk import passages
 from appliance.knowledge.document import Document
 from appliance.knowledge.duplicates import find_same, in_words
 from appliance.knowledge.ingest import read_documents
-from appliance.knowledge.words import tokenizer
+from appliance.knowledge.words import grams, key, terms
 
 APPLICATION_ID = 0x46706978  # "Fpix"
-FORMAT = 2
+FORMAT = 3
 """SQLite's ``user_version`` of the file."""
 
 
@@ -66,6 +70,14 @@ def write_index(documents: Sequence[Document], *, docpack: str, language: str, o
             f"There is no text to index in {', '.join(names) or 'no files at all'}.",
             needed="At least one document with a paragraph is needed.",
         )
+    write_passages(documents, found, docpack=docpack, language=language, out=out)
+    return len(found)
+
+
+def write_passages(
+    documents: Sequence[Document], found: Sequence[Passage], *, docpack: str, language: str, out: Path
+) -> None:
+    """Write the index of documents that were cut already; the rest is as ``build_index`` says."""
     try:
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=".index-") as folder:
             made = Path(folder) / "index.sqlite"
@@ -75,10 +87,9 @@ def write_index(documents: Sequence[Document], *, docpack: str, language: str, o
     except (OSError, sqlite3.Error) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise KnowledgeError(f"{out} cannot be written: {why}.", todo="Check the disk, or choose another.") from error
-    return len(found)
 
 
-def _write(path: Path, documents: Sequence[Document], found: list[Passage], *, docpack: str, language: str) -> None:
+def _write(path: Path, documents: Sequence[Document], found: Sequence[Passage], *, docpack: str, language: str) -> None:
     with contextlib.closing(sqlite3.connect(path)) as connection:
         db = Database(connection)
         # Fixed, because SQLite's defaults differ from build to build and the bytes must not.
@@ -86,11 +97,21 @@ def _write(path: Path, documents: Sequence[Document], found: list[Passage], *, d
         db.execute("PRAGMA auto_vacuum = 0")
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         db.execute(f"PRAGMA user_version = {FORMAT}")
-        db.table("docpack").insert({"name": docpack, "lang": language}, pk="name")
+        cut = [
+            [terms(part, language) for part in (p.title, p.heading, p.text)] for p in found
+        ]  # of each passage, its title's, heading's and text's terms
+        db.table("docpack").insert(
+            {
+                "name": docpack,
+                "lang": language,
+                "passages": len(found),
+                "mean_terms": sum(len(part) for parts in cut for part in parts) / len(found),
+            },
+            pk="name",
+        )
         db.table("document").insert_all(
             ({"path": d.path, "title": d.title, "lang": d.lang, "text": d.text} for d in documents), pk="path"
         )
-        # Number, id and span of each passage; its words lie once more in title, heading and text for FTS5 to read.
         db.table("passage").insert_all(
             (
                 {
@@ -103,16 +124,35 @@ def _write(path: Path, documents: Sequence[Document], found: list[Passage], *, d
                     "title": p.title,
                     "heading": p.heading,
                     "text": p.text,
+                    "terms": "\n".join(" ".join(part) for part in parts),
                 }
-                for number, p in enumerate(found, start=1)
+                for number, (p, parts) in enumerate(zip(found, cut, strict=True), start=1)
             ),
             pk="number",
             columns={"page": int},  # or a pack without pages would have a column of another type
         )
+        db.table("document").create_index(["lang"])  # asked for at every opening
         db.table("passage").create_index(["id"], unique=True)
-        db.table("passage").enable_fts(["title", "heading", "text"], tokenize=tokenizer(language))
-        db.table("passage").optimize()
+        _list_terms(db, cut)
         connection.commit()
         db.vacuum()
     with path.open("rb+") as file:
         os.fsync(file.fileno())
+
+
+def _list_terms(db: Database, cut: list[list[list[str]]]) -> None:
+    # Terms are letters, digits and marks: of ASCII, only the pieces' underscore has to be named.
+    db.execute("create virtual table listed using fts5(terms, content='', tokenize=\"ascii tokenchars '_'\")")
+    db.conn.executemany(
+        "insert into listed (rowid, terms) values (?, ?)",
+        ((number, _listed([t for part in parts for t in part])) for number, parts in enumerate(cut, start=1)),
+    )
+    db.execute("insert into listed (listed) values ('optimize')")
+    db.execute("create virtual table temp.counted using fts5vocab(main, listed, row)")
+    db.execute("create table frequency (term text primary key, passages integer) without rowid")
+    db.execute("insert into frequency select term, doc from temp.counted order by term")
+
+
+def _listed(found: list[str]) -> str:
+    """A passage's terms, and each piece of them once: where a piece is common, how often it is there tells nothing."""
+    return " ".join([*found, *dict.fromkeys(key(gram) for term in dict.fromkeys(found) for gram in grams(term))])

@@ -1,6 +1,22 @@
-"""Words of a question as a search takes them. Pure: the one place that knows stop words and FTS5's syntax."""
+"""A text as the terms that a search compares: words folded and cut to their stems, and pieces of words. Pure.
 
+One way of cutting for documents and questions, chosen by the documents' language:
+
+- languages with a Snowball stemmer: stems, so that *boils* finds *boiling*;
+- all other alphabets: whole words; their endings and prefixes (Swahili *maji*, *majini*; Amharic *ውሃ*, *ውሃውን*) are met
+  by pieces of words (character n-grams), which need no knowledge of a language;
+- scripts without spaces (Chinese, Japanese, Thai, Lao, Khmer, Burmese): overlapping pairs of characters.
+
+Sources: Porter's Snowball stemmers; McNamee and Mayfield, "Character N-Gram Tokenization for European Language Text
+Retrieval" (2004), for pieces of four letters; Nie et al. (2000) for pairs of characters in Chinese.
+"""
+
+import re
+import threading
 import unicodedata
+from functools import lru_cache
+
+import snowballstemmer
 
 MAX_WORDS = 32
 """Words of a question that are searched for; a longer one is mostly story."""
@@ -16,10 +32,33 @@ STOP_WORDS: dict[str, frozenset[str]] = {
         would you your""".split()  # noqa: SIM905  (read by people)
     ),
 }
-"""By language: words that are in every text and tell nothing. A language without a list searches for all words."""
+"""By language: words that are in every text and tell nothing. Elsewhere being common makes them weigh little."""
 
-STEMMED = frozenset({"en"})
-"""Languages whose word ends are cut by SQLite's porter stemmer, which knows English only."""
+_STEMMERS = {
+    "ar": "Arabic", "ca": "Catalan", "cs": "Czech", "da": "Danish", "de": "German", "el": "Greek", "en": "English",
+    "es": "Spanish", "et": "Estonian", "eu": "Basque", "fa": "Persian", "fi": "Finnish", "fr": "French", "ga": "Irish",
+    "hi": "Hindi", "hu": "Hungarian", "hy": "Armenian", "id": "Indonesian", "it": "Italian", "lt": "Lithuanian",
+    "nb": "Norwegian", "ne": "Nepali", "nl": "Dutch", "no": "Norwegian", "pl": "Polish", "pt": "Portuguese",
+    "ro": "Romanian", "ru": "Russian", "sr": "Serbian", "st": "Sesotho", "sv": "Swedish", "ta": "Tamil",
+    "tr": "Turkish", "yi": "Yiddish",
+}  # fmt: skip
+
+# Ethiopic letters that are said alike and written one for the other: ሐ ኀ as ሀ, ሠ as ሰ, ዐ as አ, ፀ as ጸ; ሃ as ሀ.
+_ETHIOPIC = {
+    ord(letter) + vowel: ord(usual) + (0 if (usual in "ሀአ" and vowel == 3) else vowel)
+    for letter, usual in ("ሀሀ", "ሐሀ", "ኀሀ", "ሠሰ", "አአ", "ዐአ", "ፀጸ")
+    for vowel in range(7)
+} | {ord("ኻ"): ord("ሀ")}
+
+_NO_SPACES = re.compile(
+    "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uaa60-\uaa7f"
+    "\uf900-\ufaff\U00020000-\U0003ffff]+)"
+)
+_SYLLABLES = re.compile("[\u1200-\u139f\u2d80-\u2ddf\uab00-\uab2f\uac00-\ud7af]")
+_ACCENTED = re.compile("[\u00c0-\u052f\u1e00-\u1fff]")
+
+_lock = threading.Lock()
+_made: dict[str, "snowballstemmer.BaseStemmer"] = {}
 
 
 def words(text: str) -> list[str]:
@@ -28,18 +67,63 @@ def words(text: str) -> list[str]:
     return "".join(c if unicodedata.category(c)[0] in "LNM" else " " for c in folded).split()
 
 
-def tokenizer(lang: str) -> str:
-    """FTS5's ``tokenize`` option for documents in a language."""
-    plain = "unicode61 remove_diacritics 2"
-    return f"porter {plain}" if lang in STEMMED else plain
+def terms(text: str, lang: str) -> list[str]:
+    """What a text is searched by, in order: stems, or pairs of characters where a script has no spaces.
 
-
-def match_query(text: str, lang: str) -> str:
-    """An FTS5 query that finds any of the question's telling words; empty when it has none.
-
-    Each word is quoted, so that nothing a person types is read as FTS5's syntax.
+    Args:
+        lang: the language of the documents, as a BCP 47 tag; a question is cut as they are.
     """
-    stop = STOP_WORDS.get(lang, frozenset())
+    found: list[str] = []
+    for word in words(text):
+        for part in _NO_SPACES.split(word) if _NO_SPACES.search(word) else (word,):
+            if not part:
+                continue
+            if _NO_SPACES.match(part):
+                found.extend([part[i : i + 2] for i in range(len(part) - 1)] or [part])
+            else:
+                found.append(_stem(part, lang))
+    return found
+
+
+def asked(text: str, lang: str) -> list[str]:
+    """The telling terms of a question, in order, each as often as it is said; empty when it has none."""
+    stop = STOP_WORDS.get(lang.partition("-")[0], frozenset())
     # A single letter is what an apostrophe leaves over; single digits and ideographs tell something.
     telling = [w for w in words(text) if w not in stop and not (len(w) == 1 and w.isascii() and w.isalpha())]
-    return " OR ".join(f'"{word}"' for word in list(dict.fromkeys(telling))[:MAX_WORDS])
+    return terms(" ".join(telling[: 2 * MAX_WORDS]), lang)
+
+
+@lru_cache(maxsize=100_000)
+def grams(term: str) -> tuple[str, ...]:
+    """A term's pieces: four letters each, three where a letter is a syllable, one where the script has no spaces.
+
+    A space stands for the term's border, so that ``boil`` gives `` boi``, ``boil`` and ``oil ``.
+    """
+    if _NO_SPACES.match(term):
+        return tuple(term)
+    size = 3 if _SYLLABLES.search(term) else 4
+    bordered = f" {term} "
+    return tuple(bordered[i : i + size] for i in range(max(1, len(bordered) - size + 1)))
+
+
+def key(gram: str) -> str:
+    """A piece as the index names it: unlike any term, and without spaces."""
+    return f"_{gram.replace(' ', '_')}"
+
+
+@lru_cache(maxsize=100_000)
+def _stem(word: str, lang: str) -> str:
+    name = _STEMMERS.get(lang.partition("-")[0])
+    if name is None:
+        return _fold(word)
+    with _lock:  # a stemmer keeps the word it is at
+        if name not in _made:
+            _made[name] = getattr(snowballstemmer, f"{name}Stemmer")()
+        return _fold(_made[name].stemWord(word))
+
+
+def _fold(word: str) -> str:
+    """Without accents, which people leave out when they type, and with one of each pair of Ethiopic homophones."""
+    if _ACCENTED.search(word):
+        word = "".join(c for c in unicodedata.normalize("NFD", word) if unicodedata.category(c) != "Mn")
+    return word.translate(_ETHIOPIC)

@@ -40,6 +40,7 @@ def test_a_swahili_question_is_searched_and_asked_in_english_and_answered_in_swa
     events = list(pipeline(engine, finder=finder).ask(Question(text="Nichemshe maji kwa muda gani?", lang="sw")))
     assert [type(e) for e in events[:2]] == [Understood, Found]
     assert finder.asked == ["How long do I boil water?"]
+    assert finder.spoken == ["Nichemshe maji kwa muda gani?"]
     assert "Question: How long do I boil water?" in engine.requests[0].messages[1].content
     exchange = finished(events)
     assert exchange.answer == "Chemsha maji kwa dakika 1. [1] Yaache yapoe. [1]"

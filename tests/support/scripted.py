@@ -59,9 +59,11 @@ class ScriptedFinder:
     def __init__(self, passages: Sequence[Passage]) -> None:
         self.passages = list(passages)
         self.asked: list[str] = []
+        self.spoken: list[str] = []
 
-    def search(self, query: str, limit: int) -> list[Passage]:
+    def search(self, query: str, limit: int, *, spoken: str = "") -> list[Passage]:
         self.asked.append(query)
+        self.spoken.append(spoken)
         return self.passages[:limit]
 
 
