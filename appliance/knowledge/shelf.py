@@ -60,11 +60,11 @@ class Shelf:
         """No document at all."""
         return not self._release and self._stamp is None
 
-    def search(self, query: str, limit: int) -> list[Passage]:
+    def search(self, query: str, limit: int, *, spoken: str = "") -> list[Passage]:
         """As ``Retriever.search``, over all documents there are now."""
         with self._lock:
             self._look()
-            return self._open.search(query, limit)
+            return self._open.search(query, limit, spoken=spoken)
 
     def document(self, docpack: str, path: str) -> tuple[str, str, str]:
         """As ``Retriever.document``."""
