@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.engine.llama import Context, Model
+from appliance.engine.context import Context, Row
+from appliance.engine.llama import Model
 from bundles.errors import ScanRefused
 from bundles.lora_convert import ARCHITECTURES, convert_lora
 from bundles.safetensors_file import read_safetensors
@@ -26,10 +27,11 @@ DEMO = Path(__file__).parents[2] / "bundles" / "demo"
 
 def scores(path: Path, tokens: list[int], adapter: Path | None = None) -> np.ndarray:
     """Logits after the last token, out of llama.cpp."""
-    context = Context(Model(path), size=128, threads=1, batch=64)
-    context.begin(adapter)
-    context.decode(tokens, 0)
-    return context.scores().copy()
+    model = Model(path)
+    context = Context(model, cells=128, sequences=1, threads=1, batch=64)
+    context.use(model.load_adapter(adapter) if adapter else None)
+    context.decode([Row(sequence=0, tokens=tokens, position=0, scores=True)])
+    return context.scores(0).copy()
 
 
 def half(lora: tiny_llm.Lora) -> tiny_llm.Lora:

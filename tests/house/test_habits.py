@@ -17,7 +17,7 @@ from installer.cli import command_line
 from tests.support.site import ROOT
 
 COMMANDS = {"fieldpost": fieldpost, "fieldpost-hub": fieldpost_hub, "fieldpost-bundle": fieldpost_bundle}
-CHAPTERS = ["README.md", "appliance/README.md", "bundles/README.md", "installer/README.md"]
+CHAPTERS = ["README.md", "appliance/README.md", "bundles/README.md", "bundles/CONTRIBUTE.md", "installer/README.md"]
 
 
 def tracked(*patterns: str) -> list[str]:
