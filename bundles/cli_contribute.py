@@ -8,7 +8,9 @@ import click
 
 from bundles import contribute, contribute_check, passphrase
 from bundles.contribute_check import BAD, TO_DO, Finding, changed, looked_into, try_out
+from bundles.contribute_pack import files_for_hub
 from bundles.contribute_pack import pack as pack_folder
+from bundles.fetch import publish as give_to_hub
 from bundles.format.errors import BundleError
 from bundles.options import FILE, FOLDER, PATH, date_option, passphrase_option, signing_date
 from bundles.telling import default_cache, table
@@ -20,7 +22,7 @@ INSTALLER = Path(__file__).parents[1] / "dist" / "installer.pyz"
 
 def register(main: click.Group) -> None:
     """Add these commands to ``fieldpost-bundle``."""
-    for command in (new, check, pack):
+    for command in (new, check, pack, publish):
         main.add_command(command)
 
 
@@ -144,3 +146,26 @@ def pack(
     for name in signed.targets:
         click.echo(f"  {name}")
     click.echo('Give this folder to headquarters. In a recipe it is: [[package]] and folder = "..."')
+
+
+@click.command()
+@_FOLDER
+@click.option("--repo", required=True, help="On the Hugging Face Hub: you/name. Made if it is not there.")
+@_CACHE
+def publish(folder: Path, repo: str, cache: Path | None) -> None:
+    """Put a checked working folder on the Hugging Face Hub, for others to use.
+
+    \b
+    HF_TOKEN=hf_your_token fieldpost-bundle publish amina-steps --repo amina/steps
+
+    The card, the adapter as PEFT and as GGUF, words, documents, questions, data; nothing that is here only to try with.
+    Boxes take nothing from there: for them it is the package that counts.
+    """
+    with looked_into(folder, cache=cache or default_cache()) as looked:
+        files = files_for_hub(looked)
+        dataset = all(component.kind in ("dataset", "evalset") for component in looked.own)
+        message = f"{looked.recipe.name} {looked.recipe.version}"
+        where = give_to_hub(repo, files, dataset=dataset, message=message)
+    for name in files:
+        click.echo(f"  {name}")
+    click.echo(f"{repo}: {where}")

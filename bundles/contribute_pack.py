@@ -21,13 +21,7 @@ def pack(looked: Looked, out: Path, *, key: Path, passphrase: str, date: datetim
         PackageRefused: something is still to be written, or ``out`` is no package.
         SigningError: the key does not open.
     """
-    left = [finding for finding in looked.findings if finding.outcome == TO_DO and finding.check != "files"]
-    if left:
-        raise PackageRefused(
-            f"Still to be done: {'; '.join(finding.words for finding in left)}.",
-            needed="Sites see what a package says of itself.",
-            todo="Run: fieldpost-bundle check",
-        )
+    _refuse_unfinished(looked)
     if out.exists() and (not out.is_dir() or {path.name for path in out.iterdir()} - KNOWN):
         raise PackageRefused(
             f"{out} is no package.", needed="Only packages are replaced.", todo="Choose another --out."
@@ -43,3 +37,45 @@ def pack(looked: Looked, out: Path, *, key: Path, passphrase: str, date: datetim
     finally:
         shutil.rmtree(growing, ignore_errors=True)
     return signed
+
+
+def files_for_hub(looked: Looked) -> dict[str, Path]:
+    """What is published of a folder: path in the repository to where it lies. PEFT's files lie on top, as it wants them.
+
+    Raises:
+        PackageRefused: something is still to be written, or two files would get one name.
+    """
+    _refuse_unfinished(looked)
+    own = {(component.kind, component.name) for component in looked.own}
+    files: dict[str, Path] = {}
+    for prepared in looked.own:
+        for layer in prepared.layers:
+            if layer.path.endswith(".sqlite"):
+                continue  # made anew by whoever builds
+            folder = _FOLDERS.get(prepared.kind, "") if layer.path != "README.md" else ""
+            _put(files, folder + layer.path, layer.here)
+    for component in looked.recipe.components:
+        if (component.kind, component.name) in own:
+            for part in component.parts:
+                if part.role == "peft":
+                    _put(files, part.source.name, looked.recipe.folder / part.source.file)
+    return dict(sorted(files.items()))
+
+
+_FOLDERS = {"docpack": "docs/", "evalset": "evalset/", "dataset": "data/"}
+
+
+def _put(files: dict[str, Path], name: str, here: Path) -> None:
+    if name in files:
+        raise PackageRefused(f"Two files would be {name} on the Hub.", todo="Publish them from two folders.")
+    files[name] = here
+
+
+def _refuse_unfinished(looked: Looked) -> None:
+    left = [finding for finding in looked.findings if finding.outcome == TO_DO and finding.check != "files"]
+    if left:
+        raise PackageRefused(
+            f"Still to be done: {'; '.join(finding.words for finding in left)}.",
+            needed="Whoever gets it reads what it says of itself.",
+            todo="Run: fieldpost-bundle check",
+        )

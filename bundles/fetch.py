@@ -1,4 +1,4 @@
-"""The one door to the Hugging Face Hub: what a repository holds, and a file of it fetched whole into the cache.
+"""The one door to the Hugging Face Hub: what a repository holds, a file of it fetched whole, and files given to it.
 
 huggingface_hub answers what there is. The bytes come by our own Range download (``bundles.download``), because its own
 neither resumes in a new process nor hashes what arrived. A whole file lies in ``CACHE/sha256/<hex>``.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
-from huggingface_hub import HfApi, hf_hub_url
+from huggingface_hub import CommitOperationAdd, HfApi, hf_hub_url
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -99,6 +99,33 @@ def fetch(
             raise _speak(error, what) from error
 
     return download(cache / "sha256", sha256=sha256, size=size, what=what, stream=stream, waits_s=waits_s)
+
+
+def publish(repo: str, files: Mapping[str, Path], *, dataset: bool, message: str) -> str:
+    """Put files into a repository, which is made if it is not there, in one commit; returns the commit's address.
+
+    Args:
+        files: path in the repository to where it lies here.
+        dataset: a repository of data rather than of models.
+
+    Raises:
+        FetchError: the Hub cannot be reached, or does not let this token write there.
+    """
+    kind = "dataset" if dataset else "model"
+    api = HfApi(endpoint=_endpoint())
+    operations = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=path) for name, path in files.items()]
+    try:
+        api.create_repo(repo, repo_type=kind, exist_ok=True)
+        made = api.create_commit(repo, operations, repo_type=kind, commit_message=message)
+    except (HfHubHTTPError, httpx2.HTTPError, OSError, ValueError) as error:
+        if isinstance(error, HfHubHTTPError) and error.response.status_code in (401, 403):
+            raise FetchError(
+                f"The Hub does not let you write to {repo}.",
+                needed="A token with write access, and a repository of yours.",
+                todo="Set HF_TOKEN to one from your settings page there.",
+            ) from error
+        raise _speak(error, repo) from error
+    return str(made.commit_url)
 
 
 def _stream(url: str, start: int, size: int) -> Iterator[bytes]:

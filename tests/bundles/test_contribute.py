@@ -29,10 +29,13 @@ from bundles.keys import read_public
 from bundles.lock import make_lock, write_lock
 from bundles.package import new_contributor, sign_package
 from bundles.recipe import load_recipe
+from bundles.scan import scan_weights
 from bundles.trust import open_signer
 from bundles.write import write_components
 from tests.support import tiny_llm
 from tests.support.bundle_factory import DATE, INSTALLER, PASSPHRASE, Keys, make_keys
+from tests.support.hub_double import HubDouble
+from tests.support.site import run
 from tests.support.tiny_llm import TinyModel, random_lora, write_peft
 
 SHAPES = {name: (rows, columns) for name, (_, rows, columns) in tiny_llm.modules().items()}
@@ -337,6 +340,44 @@ def test_a_package_changed_on_its_way_or_from_a_stranger_is_refused(base, amina,
     write_contributors(keys.folder, replace(read_contributors(keys.folder), by_name={}))
     with pytest.raises(PackageRefused, match="no contributor of yours"):
         taken(keys, recipe)
+
+
+def test_a_finished_folder_is_published_once_whole_on_the_hub(base, tmp_path):
+    folder = finished(tmp_path / "f", base)
+    with HubDouble() as hub:
+        # The double speaks LFS; Xet, which huggingface_hub prefers where it can, is read once when it is imported.
+        env = {"HF_ENDPOINT": hub.url, "HF_TOKEN": "hf_for_a_test", "HF_HUB_DISABLE_XET": "1"}
+        words = ("fieldpost-bundle", "publish", folder, "--repo", "amina/steps")
+        hub.status = 403
+        refused = run(*words, env=env, check=False)
+        hub.heal()
+        for _ in range(2):
+            run(*words, env=env)
+        there = hub.repositories["amina/steps"]
+    assert "does not let you write to amina/steps" in refused.stderr
+    files = there.commits[there.newest]
+    assert hub.kinds == {"amina/steps": "model"}
+    assert set(files) == {
+        "README.md", "adapter_config.json", "adapter_model.safetensors", "amina-steps.gguf", "evalset/questions.jsonl"
+    }  # fmt: skip
+    assert files["adapter_model.safetensors"] == (folder / "peft" / "adapter_model.safetensors").read_bytes()
+    assert scan_weights(_kept(tmp_path, files["amina-steps.gguf"]), adapter=True).architecture == "qwen3"
+    assert hub.lfs, "nothing went through LFS"
+
+
+def _kept(tmp_path: Path, data: bytes) -> Path:
+    (tmp_path / "kept.gguf").write_bytes(data)
+    return tmp_path / "kept.gguf"
+
+
+def test_nothing_unfinished_is_published(base, tmp_path, monkeypatch):
+    new_folder(tmp_path / "f", beginning("adapter", base))
+    with HubDouble() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        done = CliRunner().invoke(main, ["publish", str(tmp_path / "f"), "--repo", "amina/steps"])
+        assert not hub.requests
+    assert done.exit_code == 1
+    assert "Still to be done" in done.output
 
 
 WINDOWS = """

@@ -1,5 +1,7 @@
 """A Hugging Face Hub for tests: a real HTTP server that speaks the Hub's protocol as huggingface_hub 2.4.0 uses it.
 
+Reading and writing; what is written goes small in the commit and large through LFS.
+
 Two servers on two ports, because the real one is two hosts: the Hub, which answers ``/api/models`` and redirects
 ``/resolve``, and the storage it redirects to, which must never see the token. Faults are set as attributes.
 
@@ -8,6 +10,7 @@ Two servers on two ports, because the real one is two hosts: the Hub, which answ
         ... HF_ENDPOINT=hub.url ...
 """
 
+import base64
 import hashlib
 import json
 import re
@@ -48,6 +51,10 @@ class HubDouble:
     def __init__(self) -> None:
         self.repositories: dict[str, _Repository] = {}
         self.requests: list[Request] = []
+        self.lfs: dict[str, bytes] = {}
+        """Large files that were given to the storage, by SHA-256."""
+        self.kinds: dict[str, str] = {}
+        """Repositories that were made here, and what they are: model or dataset."""
         self.drop_after: int | None = None
         """Cut the connection after so many bytes of each body."""
         self.stall_after: int | None = None
@@ -104,6 +111,79 @@ def _serve(double: HubDouble, host: str) -> ThreadingHTTPServer:
 
         def do_HEAD(self) -> None:
             self._answer()
+
+        def do_POST(self) -> None:
+            path, body = unquote(urlsplit(self.path).path), self._body()
+            token = self.headers.get("Authorization")
+            double.requests.append(Request(host=host, method="POST", path=path, range=None, token=token))
+            if double.status is not None or token is None:
+                self._json({"error": "as the test wants"}, double.status or 401)
+            elif path == "/api/repos/create":
+                self._create(json.loads(body))
+            elif path.endswith(".git/info/lfs/objects/batch"):
+                self._lfs_batch(json.loads(body))
+            elif path == "/api/validate-yaml":
+                self._json({"errors": [], "warnings": []})
+            elif found := re.fullmatch(r"/api/(model|dataset)s/([^/]+/[^/]+)/(preupload|commit)/main", path):
+                _, repo, verb = found.groups()
+                (self._preupload if verb == "preupload" else self._take)(repo, body)
+            else:
+                self._json({"error": f"Not found: {path}"}, 404)
+
+        def do_PUT(self) -> None:
+            data = self._body()
+            double.lfs[hashlib.sha256(data).hexdigest()] = data
+            self._json({})
+
+        def _body(self) -> bytes:
+            if self.headers.get("Transfer-Encoding") != "chunked":
+                return self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            body = b""
+            while length := int(self.rfile.readline(), 16):
+                body += self.rfile.read(length)
+                self.rfile.readline()
+            self.rfile.readline()
+            return body
+
+        def _create(self, asked: dict[str, str]) -> None:
+            repo = f"{asked['organization']}/{asked['name']}"
+            if repo in double.kinds:
+                self._json({"error": "You already created this repo", "url": repo}, 409)
+                return
+            double.kinds[repo] = asked.get("type", "model")
+            double.repositories.setdefault(repo, _Repository())
+            self._json({"url": f"{double.url}/{repo}", "name": repo})
+
+        def _preupload(self, repo: str, body: bytes) -> None:
+            modes = [
+                {
+                    "path": file["path"],
+                    "uploadMode": "lfs" if file["size"] >= HubDouble.LFS_FROM else "regular",
+                    "shouldIgnore": False,
+                    "oid": None,
+                }
+                for file in json.loads(body)["files"]
+            ]
+            self._json({"files": modes})
+
+        def _lfs_batch(self, asked: dict[str, list[dict[str, object]]]) -> None:
+            objects = [
+                {**one, "actions": {"upload": {"href": f"{double.storage_url}/lfs/{one['oid']}", "header": {}}}}
+                for one in asked["objects"]
+            ]
+            self._json({"transfer": "basic", "objects": objects})
+
+        def _take(self, repo: str, body: bytes) -> None:
+            repository = double.repositories[repo]
+            files = dict(repository.commits.get(repository.newest, {}))
+            for line in map(json.loads, body.splitlines()):
+                value = line["value"]
+                if line["key"] == "file":
+                    files[value["path"]] = base64.b64decode(value["content"])
+                elif line["key"] == "lfsFile":
+                    files[value["path"]] = double.lfs[value["oid"]]
+            commit = double.add(repo, files)
+            self._json({"commitUrl": f"{double.url}/{repo}/commit/{commit}", "commitOid": commit, "success": True})
 
         def log_message(self, *_: object) -> None:
             pass
