@@ -40,7 +40,7 @@ def pack(looked: Looked, out: Path, *, key: Path, passphrase: str, date: datetim
 
 
 def files_for_hub(looked: Looked) -> dict[str, Path]:
-    """What is published of a folder: path in the repository to where it lies. PEFT's files lie on top, as it wants them.
+    """What is published of a folder: path in the repository to where it lies. PEFT wants its files on top.
 
     Raises:
         PackageRefused: something is still to be written, or two files would get one name.
