@@ -17,6 +17,7 @@ from appliance.cli_documents import documents
 from appliance.cli_eval import evaluate
 from appliance.cli_keys import keys
 from appliance.cli_log import log
+from appliance.cli_weights import measure_perplexity, quantize_weights
 from appliance.command import Speaks, home_option, json_option, progress_bar
 from appliance.config import Home, load_config
 from appliance.exchange import Exchange
@@ -200,6 +201,8 @@ def index(files: tuple[Path, ...], docpack: str, language: str, out: Path) -> No
     )
 
 
+main.add_command(quantize_weights)
+main.add_command(measure_perplexity)
 main.add_command(documents)
 main.add_command(evaluate)
 main.add_command(log)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bundles import cli_carriers, cli_contribute, cli_keys, passphrase
+from bundles import cli_carriers, cli_choose, cli_contribute, cli_keys, passphrase
 from bundles.build import build as build_bundle
 from bundles.check import check_bundle
 from bundles.fetch import list_repository
@@ -205,6 +205,7 @@ def _json(facts: BundleFacts, **more: object) -> str:
 
 
 cli_keys.register(main)
+cli_choose.register(main)
 cli_contribute.register(main)
 cli_carriers.register(main)
 

@@ -3,7 +3,6 @@
 import math
 from pathlib import Path
 
-import gguf
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,9 +13,10 @@ from appliance.engine.llama import Model
 from bundles.errors import ScanRefused
 from bundles.lora_convert import ARCHITECTURES, convert_lora
 from bundles.safetensors_file import read_safetensors
-from bundles.scan import scan_weights
+from bundles.scan import read_layout, scan_weights
 from tests.support import tiny_llm
 from tests.support.tiny_llm import TinyModel, random_lora, safetensors, write_peft
+from tests.support.weights import in_f32, weights_of
 
 TOKENS = [3, 17, 5, 29, 8, 8, 31]
 CLOSE = 0.03
@@ -78,12 +78,12 @@ def test_scalings_of_its_own_for_some_modules(rslora, tmp_path):
 
 def test_on_the_demo_model(tmp_path):
     """Real shapes and a real tokenizer; weights unpacked to F32, since Q8_0 rounds the two sides differently."""
-    reader = gguf.GGUFReader(DEMO / "model" / "fieldpost-demo.gguf")
-    weights = {t.name: gguf.quants.dequantize(t.data, t.tensor_type) for t in reader.tensors}
-    base = rewrite(reader, weights, tmp_path / "base.gguf")
+    source = DEMO / "model" / "fieldpost-demo.gguf"
+    weights = weights_of(source)
+    base = in_f32(source, tmp_path / "base.gguf")
     shapes = {
         hf: weights[short].shape
-        for n in range(reader.fields["qwen2.block_count"].contents())
+        for n in range(read_layout(source).counts["qwen2.block_count"])
         for hf, short in ((f"model.layers.{n}.{m}", f"blk.{n}.{s}.weight") for m, (s, _, _) in tiny_llm.MODULES.items())
     }
     lora = half(random_lora(shapes, rank=8, size=0.08))
@@ -91,27 +91,11 @@ def test_on_the_demo_model(tmp_path):
     for name, (a, b) in lora.items():
         layer, _, module = name.removeprefix("model.layers.").partition(".")
         weights[f"blk.{layer}.{tiny_llm.MODULES[module][0]}.weight"] += b @ a * 2
-    merged = rewrite(reader, weights, tmp_path / "merged.gguf")
+    merged = in_f32(source, tmp_path / "merged.gguf", weights)
     tokens = Model(base).tokenize("How long do I boil water?")
     plain, wanted = scores(base, tokens), scores(merged, tokens)
     assert np.abs(wanted - plain).max() > 1
     assert scores(base, tokens, tmp_path / "x.gguf") == pytest.approx(wanted, abs=CLOSE)
-
-
-def rewrite(reader, weights, path: Path) -> Path:
-    """The same GGUF with these weights in F32."""
-    out = gguf.GGUFWriter(path, "qwen2")
-    for key, value in reader.fields.items():
-        if not key.startswith("GGUF.") and key != "general.architecture":
-            sub = value.types[1] if len(value.types) > 1 else None
-            out.add_key_value(key, value.contents(), value.types[0], sub_type=sub)
-    for name, values in weights.items():
-        out.add_tensor(name, np.ascontiguousarray(values, dtype=np.float32))
-    out.write_header_to_file()
-    out.write_kv_data_to_file()
-    out.write_tensors_to_file()
-    out.close()
-    return path
 
 
 @pytest.mark.parametrize("kind", ["F32", "F16", "BF16"])

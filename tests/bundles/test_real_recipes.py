@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from bundles.build import Built, build
+from bundles.card import lacks, read_card
 from bundles.check import check_bundle
 from bundles.errors import IndexFailed
 from bundles.fetch import HubFile, HubListing, list_repository
 from bundles.format.layout import blob_path
 from bundles.indexer import fieldpost_index
 from bundles.inspection import inspect_bundle
+from bundles.licences import check_licences
 from bundles.lock import make_lock, write_lock
 from bundles.recipe import load_recipe
 from bundles.trust import open_signer
@@ -121,16 +123,45 @@ file = "{models}/stories260K-lora-demo.gguf"
     assert str(tmp_path) not in (recipe.parent / "recipe.lock.json").read_text()
 
 
-@pytest.mark.parametrize("path", sorted((BUNDLES / "recipes").glob("*.toml")), ids=lambda path: path.stem)
+RECIPES = sorted((BUNDLES / "recipes").glob("*.toml"))
+
+
+def test_there_is_a_recipe_for_each_kind_of_site() -> None:
+    assert {path.stem for path in RECIPES} >= {"clinic", "farm", "minimal-2gb", "school"}
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_shipped_recipe_is_pinned_and_locks(path: Path, tmp_path: Path) -> None:
     """Against a listing that says what the recipe pins: the real Hub is not asked by tests."""
     shutil.copytree(path.parent, tmp_path / "recipes")
     recipe = load_recipe(tmp_path / "recipes" / path.name)
     sources = [part.source for c in recipe.components for part in c.parts if hasattr(part.source, "repo")]
-    assert all(source.revision and source.sha256 for source in sources), "pin revision and sha256"
+    assert all(source.sha256 for source in sources), "pin the sha256; where no revision is, lock records today's"
 
     def lister(repo: str, revision: str | None) -> HubListing:
         files = {s.file: HubFile(size=1, sha256=s.sha256) for s in sources if s.repo == repo}
-        return HubListing(repo=repo, revision=str(revision), files=files)
+        return HubListing(repo=repo, revision=revision or "0" * 40, files=files)
 
     assert len(make_lock(recipe, lister)) >= len(sources)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_shipped_recipe_may_be_passed_on_and_says_what_it_needs_and_why(path: Path) -> None:
+    recipe = load_recipe(path)
+    check_licences(recipe)
+    assert recipe.ram_mb
+    assert recipe.why
+    head = path.read_text(encoding="utf-8").partition("format = 1")[0]
+    assert all(f"#   {word}" in head for word in ("RAM", "Disk", "Licence", "Why"))
+    answering = [c for c in recipe.components if c.kind == "model" and c.task == "answer"]
+    assert answering[0] == recipe.components[0], "the first model answers"
+    for component in recipe.components:
+        (card,) = [part.source.file for part in component.parts if part.role == "card"]
+        assert lacks(read_card((path.parent / card).read_text(encoding="utf-8")), component.licence) == []
+
+
+def test_a_distillation_is_bound_by_its_base_as_well() -> None:
+    licences = {c.name: c.licence for path in RECIPES for c in load_recipe(path).components}
+    assert {name: licence for name, licence in licences.items() if "deepseek" in name} == {
+        "deepseek-r1-distill-qwen-1.5b": "MIT AND Apache-2.0"
+    }
