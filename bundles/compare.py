@@ -15,8 +15,9 @@ from bundles.contributed import with_packages
 from bundles.contributors import Accepted
 from bundles.errors import RecipeError
 from bundles.fetch import list_repository
+from bundles.format.licence_policy import judge
 from bundles.indexer import Indexer, fieldpost_index
-from bundles.licences import effective_licence, judge
+from bundles.licences import effective_licence
 from bundles.lock import LockedFile, make_lock, read_lock
 from bundles.package import read_package
 from bundles.recipe import Component, Part, Recipe, load_recipe
