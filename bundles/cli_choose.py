@@ -136,7 +136,7 @@ def _side_by_side(results: list[Result]) -> str:
             number(r.first_token_s, 2),
             f"{r.ram_mb:,.0f} MB",
             size(r.weights_bytes),
-            r.licence if r.verdict == "allow" else f"{r.licence} ({r.verdict})",
+            r.licence if r.verdict in ("allow", "conditional") else f"{r.licence} ({r.verdict})",
         )
         for r in results
     ]

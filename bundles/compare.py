@@ -54,7 +54,7 @@ class Result:
     weights_bytes: int
     licence: str
     verdict: str
-    """``allow``, ``ask`` or ``deny``."""
+    """``allow``, ``conditional``, ``ask`` or ``deny``."""
 
 
 def candidates(recipes: Sequence[Path], questions: Path, models: Sequence[Path] = ()) -> Iterator[Candidate]:

@@ -62,7 +62,7 @@ def test_what_was_quantized_once_is_not_quantized_again(tmp_path):
 
 
 def test_candidates_side_by_side(whole, tmp_path):
-    """The model as it is, and spoilt to four bits: the same questions, in one command."""
+    """Another file in the place of the recipe's model, alone and through the recipe's adapter."""
     recipe = copy_recipe(DEMO_RECIPE, tmp_path)
     recipe.with_suffix(".lock.json").unlink(missing_ok=True)  # as it is now
     text = recipe.read_text()
@@ -71,17 +71,13 @@ def test_candidates_side_by_side(whole, tmp_path):
     lines = (DEMO / "evalset" / "questions.jsonl").read_text().splitlines()
     english = [line for line in lines if json.loads(line)["lang"] == "en" and json.loads(line)["answerable"]]
     questions.write_text("\n".join(english[:3]) + "\n")
-    out = tmp_path / "small"
-    words = ("quantize", whole, "--to", "Q8_0", "--out", out, "--recipe", recipe, "--set", questions, "--json")
-    told = json.loads(run("fieldpost-bundle", *words).stdout)
-    compared = told["compared"]
-    assert [(c["candidate"], c["adapter"]) for c in compared] == [
-        ("demo-F32", None), ("demo-F32", "steps"), ("demo-Q8_0", None), ("demo-Q8_0", "steps"),
-    ]  # fmt: skip
-    assert all(c["right"]["n"] == 3 and c["tokens_per_s"] > 0 and c["ram_mb"] > 20 for c in compared)
-    assert compared[0]["weights_bytes"] == whole.stat().st_size
-    assert compared[2]["right"]["value"] >= 2 / 3
-    assert {(c["licence"], c["verdict"]) for c in compared} == {("Apache-2.0", "allow")}
+    words = ("compare", recipe, "--model", whole, "--set", questions, "--json")
+    alone, through = json.loads(run("fieldpost-bundle", *words).stdout)
+    assert [(c["candidate"], c["adapter"]) for c in (alone, through)] == [("demo-F32", None), ("demo-F32", "steps")]
+    assert all(c["right"]["n"] == 3 and c["tokens_per_s"] > 0 and c["ram_mb"] > 20 for c in (alone, through))
+    assert alone["weights_bytes"] == whole.stat().st_size
+    assert alone["right"]["value"] >= 2 / 3
+    assert {c["licence"] for c in (alone, through)} == {"Apache-2.0"}
 
 
 def test_a_licence_that_forbids_it_is_shown_and_the_questions_replace_the_recipes_own(tmp_path):
