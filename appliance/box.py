@@ -22,7 +22,7 @@ from appliance.language.translate import Translator
 from appliance.log.chain import LEAVES
 from appliance.log.store import Log, Recorder
 from appliance.pipeline import Pipeline
-from appliance.release import Component, Release, load_release
+from appliance.release import Component, Release, load_release, read_revoked
 from appliance.safety.redact import redact
 from appliance.sync.identity import load_or_make_identity
 
@@ -46,7 +46,7 @@ class Box:
 
         Raises:
             LanguageError: the site does not have this language.
-            AdapterError: the release has no such adapter.
+            AdapterError: the release has no such adapter, or it was taken back, be it since this box was opened.
         """
         if lang not in self.release.languages:
             raise LanguageError(
@@ -60,6 +60,13 @@ class Box:
                 needed=f"It has: {', '.join(self.release.adapters) or 'none'}.",
                 todo="Choose one of these, or none.",
             )
+        if adapter is not None:
+            target = self.release.adapters[adapter].target
+            if reason := read_revoked(self.home).get(target):
+                raise AdapterError(
+                    f"The adapter {adapter!r} was taken back by your organisation: {reason}.",
+                    todo="Ask without it, and install the newest stick.",
+                )
 
     def offered(self, lang: str) -> str:
         """``lang`` if the site has it, else the site's first language."""

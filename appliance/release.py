@@ -147,11 +147,16 @@ def load_release(home: Home) -> Release:
         ) from error
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise ReleaseError(f"{path} cannot be used: {error!r}.", todo="Install the stick again.") from error
-    return _without(release, _read_revoked(home.revoked))
+    return _without(release, read_revoked(home))
 
 
-def _read_revoked(path: Path) -> Mapping[str, str]:
-    """What the NGO has taken back. A file that cannot be read might name anything, so nothing is loaded then."""
+def read_revoked(home: Home) -> Mapping[str, str]:
+    """Signed name of a component that the NGO has taken back, and why.
+
+    Raises:
+        ReleaseError: the file is there and cannot be read. It might name anything, so nothing is loaded then.
+    """
+    path = home.revoked
     try:
         raw = json.loads(path.read_bytes())
         if raw["format"] != 1 or not all(isinstance(reason, str) for reason in raw["revoked"].values()):

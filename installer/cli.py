@@ -154,6 +154,8 @@ def _status(options: argparse.Namespace) -> int:
         print(f"Trusts {state.root}")
         for target, why in disabled.items():
             print(f"Disabled: {target} was taken back by your organisation: {why}")
+        if disabled:
+            print("An adapter is refused from now on, all else when the page is started again: fieldpost serve")
         if learned is not None:
             update = "an update waits there" if learned.newer else "it is what is installed"
             print(f"{options.stick} was signed on {learned.published[:10] or 'an unknown day'}; {update}.")

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from appliance.box import Box
 from appliance.config import Home
-from appliance.errors import ReleaseError
+from appliance.errors import AdapterError, ReleaseError
 from appliance.release import load_release
 
 
@@ -133,3 +134,13 @@ def test_a_list_that_cannot_be_read_loads_nothing(tmp_path, text):
     home.revoked.write_text(text)
     with pytest.raises(ReleaseError, match="may not use any more"):
         load_release(home)
+
+
+def test_an_adapter_that_is_taken_back_while_the_box_is_open_is_refused_from_then_on(tmp_path):
+    home = write(tmp_path, component("model", "m"), component("adapter", "a"))
+    box = Box(home=home, config=None, release=load_release(home), pipeline=None, retriever=None, log=None)
+    box.check(lang="en", adapter="a")
+    revoke(home, **{"adapters/p/a-1": "wrong doses"})
+    with pytest.raises(AdapterError, match="'a' was taken back by your organisation: wrong doses"):
+        box.check(lang="en", adapter="a")
+    box.check(lang="en", adapter=None)
