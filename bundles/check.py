@@ -47,8 +47,10 @@ class Checked:
     """Files that are not here, or only as deltas: of a partial bundle, which a box with an older one completes."""
 
 
-def check_bundle(folder: Path, root: bytes) -> Checked:
+def check_bundle(folder: Path, root: bytes, *, read_blobs: bool = True) -> Checked:
     """Verify a bundle against a trusted ``1.root.json`` and hash every blob.
+
+    ``read_blobs`` False leaves the blobs to whoever copies and hashes them; that they are there is looked at.
 
     Raises:
         TrustRefused, DamagedFile, MissingFile, FormatRefused: the first bad file is named.
@@ -62,9 +64,12 @@ def check_bundle(folder: Path, root: bytes) -> Checked:
         partial = (folder / UPDATE_FILE).is_file()
         absent = {blob for blob in blobs if partial and not pieces(folder, blob_path(blob.digest))}
         for blob, name in blobs.items():
-            if blob not in absent:
+            if read_blobs and blob not in absent:
                 _check_blob(folder, blob, name, bar)
     lying = {blob: pieces(folder, blob_path(blob.digest)) for blob in blobs if blob not in absent}
+    for blob, found in lying.items():
+        if not found:
+            open_file(folder, blob_path(blob.digest))  # which says that it is missing
     paths = sorted(
         {*STICK_FILES, *(path for found in lying.values() for path in found), *_read_before(verified)}
         | ({UPDATE_FILE, *(delta.path for delta in deltas_in(folder))} if partial else set())

@@ -70,6 +70,12 @@ class _Piece:
     offset: int
     size: int
 
+    @property
+    def signed(self) -> str | None:
+        """The digest that it must have: a whole blob's name. Of pieces only the whole has one."""
+        folder, _, name = self.path.rpartition("/")
+        return f"sha256:{name}" if folder == "blobs/sha256" and "." not in name else None
+
 
 def write_stick(bundle: Path, stick: Path, *, largest: int | None = None, mounts: Path = MOUNTS) -> Receipt:
     """Make ``stick`` hold exactly this bundle beside whatever else is on it.
@@ -78,14 +84,15 @@ def write_stick(bundle: Path, stick: Path, *, largest: int | None = None, mounts
         largest: bytes of the largest file that the stick holds; None asks its file system.
 
     Raises:
-        BundleError: the bundle itself is not whole; the stick is untouched then.
+        BundleError: the bundle itself is not whole; what lay on the stick before is untouched then.
         StickError: there is no room, a file is too large for the stick, or it gives back other bytes.
     """
     if largest is None and file_system(stick, mounts) in ("vfat", "msdos"):
         largest = FAT_LIMIT
     with open_file(bundle, "tuf/1.root.json") as file:
         root = file.read()
-    source = check_bundle(bundle, root)
+    # The blobs are hashed while they are copied, and again from the stick.
+    source = check_bundle(bundle, root, read_blobs=False)
     # Nobody signs these, so they are compared with the bundle's own.
     hints = [path for path in source.paths if path.startswith("deltas/")]
     before = _blobs_named_on(stick)
@@ -93,8 +100,13 @@ def write_stick(bundle: Path, stick: Path, *, largest: int | None = None, mounts
     missing = [piece for piece in wanted if not _same(piece, stick / piece.path)]
     _refuse_too_full(missing, stick)
     # Blobs first and the timestamp last: until then the stick is visibly not whole, never wrongly so.
+    new = [stick / piece.path for piece in missing if not (stick / piece.path).exists()]
     for piece in sorted(missing, key=lambda piece: _order(piece.path)):
-        _copy(piece, stick / piece.path)
+        if not _copy(piece, stick / piece.path):
+            for written in new:
+                written.unlink(missing_ok=True)
+            check_bundle(bundle, root)  # names the file, with the words for it
+            raise StickError(f"{piece.source} changed while it was read.", todo="Run it again.")
     removed = _remove_ours(stick, {piece.path for piece in wanted}, before)
     for piece in wanted:
         forget_cached(stick / piece.path)
@@ -141,6 +153,8 @@ def _same(piece: _Piece, copy: Path) -> bool:
     if not copy.is_file() or copy.is_symlink() or copy.stat().st_size != piece.size:
         return False
     forget_cached(copy)
+    if piece.signed is not None:
+        return digest_of_file(copy)[0] == piece.signed
     digest = hashlib.sha256()
     for chunk in _read(piece):
         digest.update(chunk)
@@ -188,7 +202,9 @@ def _order(path: str) -> tuple[int, str]:
     return (2 if path == "tuf/timestamp.json" else 1), path
 
 
-def _copy(piece: _Piece, target: Path) -> None:
+def _copy(piece: _Piece, target: Path) -> bool:
+    """Copy one file; False, and nothing is there, when its bytes are not those that its name says."""
+    digest = hashlib.sha256()
     target.parent.mkdir(parents=True, exist_ok=True)
     growing = target.with_name(f".fieldpost-{secrets.token_hex(8)}.part")
     try:
@@ -197,6 +213,7 @@ def _copy(piece: _Piece, target: Path) -> None:
                 unsynced = 0
                 for chunk in _read(piece):
                     writing.write(chunk)
+                    digest.update(chunk)
                     bar.update(len(chunk))
                     unsynced += len(chunk)
                     # Otherwise the bar would show memory filling, and the stick minutes of silence.
@@ -206,6 +223,9 @@ def _copy(piece: _Piece, target: Path) -> None:
                         unsynced = 0
             writing.flush()
             os.fsync(writing.fileno())
+        if piece.signed not in (None, f"sha256:{digest.hexdigest()}"):
+            growing.unlink()
+            return False
         growing.replace(target)
     except OSError as error:
         growing.unlink(missing_ok=True)
@@ -219,6 +239,7 @@ def _copy(piece: _Piece, target: Path) -> None:
         growing.unlink(missing_ok=True)
         raise
     sync_folder(target.parent)
+    return True
 
 
 def _blobs_named_on(stick: Path) -> set[str]:

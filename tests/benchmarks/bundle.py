@@ -28,7 +28,7 @@ from bundles.trust import open_signer
 from tests.benchmarks.frame import Row
 from tests.support.bundle_factory import DATE, INSTALLER, PASSPHRASE, make_keys
 
-BYTES = 2 << 30
+BYTES = 1 << 30
 QUICK_BYTES = 256 << 20
 LARGE_BYTES = 4 << 30
 """For the peak of memory."""
@@ -38,7 +38,7 @@ _FOLDER = Path(os.environ.get("FIELDPOST_BENCH_FOLDER", "/var/tmp"))
 
 def measure(quick: bool) -> list[Row]:
     """Medians over the rounds; throughput in MB/s of the bundle's bytes."""
-    rounds, size = (3, QUICK_BYTES) if quick else (5, BYTES)
+    rounds, size = (3, QUICK_BYTES) if quick else (4, BYTES)
     order = random.Random(rounds)
     seconds: dict[str, list[float]] = {name: [] for name in _ACTS}
     with tempfile.TemporaryDirectory(prefix="fieldpost-bench-", dir=_FOLDER) as folder:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -191,3 +192,34 @@ def test_two_builds_do_not_write_one_part(hub: HubDouble, tmp_path: Path) -> Non
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(FetchError, match="Another process"):
             get(hub, tmp_path)
+
+
+def test_whatever_the_wire_does_no_wrong_byte_is_kept(hub: HubDouble, tmp_path: Path) -> None:
+    """Twenty-five ways of failing, each some faults in a row, cut anywhere; then it heals and the rest arrives."""
+    data = random.Random(0).randbytes(40_000)
+    sha256 = hashlib.sha256(data).hexdigest()
+    commit = hub.add(REPO, {FILE: data})
+    for seed in range(25):
+        rng, cache = random.Random(seed), tmp_path / str(seed)
+        done = cache / "sha256" / sha256
+
+        def attempt(cache: Path = cache) -> bytes:
+            return fetch(REPO, commit, FILE, size=len(data), sha256=sha256, cache=cache, waits_s=()).read_bytes()
+
+        for _ in range(rng.randint(1, 4)):
+            hub.heal()
+            hub.drop_after = rng.choice([0, rng.randrange(4_000, len(data)), len(data) - 1])
+            hub.corrupt = rng.random() < 0.4
+            hub.ignore_range = rng.random() < 0.3
+            hub.status = rng.choice([None, None, None, 503])
+            try:
+                assert attempt() == data
+            except FetchError:
+                assert not done.exists()
+        hub.heal()
+        try:
+            assert attempt() == data
+        except FetchError as error:
+            # A corrupt part from before is found by its digest, forgotten, and fetched anew.
+            assert "It should be" in str(error) and not done.exists()
+            assert attempt() == data

@@ -127,7 +127,18 @@ def test_a_bad_bundle_never_reaches_the_stick(bundle: Path, stick: Path) -> None
     weights.write_bytes(WEIGHTS[:-1] + b"?")
     with pytest.raises(DamagedFile, match=r"answers\.gguf of models/fieldpost/answers-0\.1\.0"):
         write_stick(bundle, stick)
-    assert list(stick.iterdir()) == []
+    assert tree(stick) == {}
+
+
+def test_a_bad_bundle_leaves_the_older_one_on_the_stick(bundle: Path, stick: Path, keys: Keys, tmp_path: Path) -> None:
+    write_stick(bundle, stick)
+    before = tree(stick)
+    newer = make_bundle(tmp_path / "two", keys, version="2", components=[model(WEIGHTS + b"new"), docpack(version="2")])
+    weights = next(p for p in (newer / "blobs/sha256").iterdir() if p.stat().st_size == len(WEIGHTS) + 3)
+    weights.write_bytes(WEIGHTS + b"bad")
+    with pytest.raises(DamagedFile, match=r"answers\.gguf of models/fieldpost/answers-0\.1\.0"):
+        write_stick(newer, stick)
+    assert tree(stick) == before
 
 
 def test_a_folder_that_is_no_bundle_is_said(stick: Path, tmp_path: Path) -> None:
