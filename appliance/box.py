@@ -9,18 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.config import Config, Home, load_config
+from appliance.engine.absent import NoModel
 from appliance.engine.client import WorkerEngine
 from appliance.engine.fallback import FallbackEngine
 from appliance.engine.protocol import Engine
 from appliance.engine.remote import RemoteEngine
 from appliance.engine.settings import Adapter, EngineSettings
-from appliance.errors import AdapterError, ConfigError, KnowledgeError, LanguageError
+from appliance.errors import AdapterError, ConfigError, EngineError, KnowledgeError, LanguageError, ReleaseError
+from appliance.exchange import AUTO
 from appliance.knowledge.library import Library
 from appliance.knowledge.shelf import Shelf
 from appliance.language.glossary import Glossary
 from appliance.language.translate import Translator
 from appliance.log.chain import LEAVES
 from appliance.log.store import Log, Recorder
+from appliance.metrics import look
 from appliance.pipeline import Pipeline
 from appliance.release import Component, Release, load_release, read_revoked
 from appliance.safety.redact import redact
@@ -48,7 +51,7 @@ class Box:
             LanguageError: the site does not have this language.
             AdapterError: the release has no such adapter, or it was taken back, be it since this box was opened.
         """
-        if lang not in self.release.languages:
+        if lang not in (*self.release.languages, AUTO):
             raise LanguageError(
                 f"This box does not have the language {lang!r}.",
                 needed=f"It has: {', '.join(self.release.languages)}.",
@@ -90,7 +93,7 @@ def open_box(home: Home, *, recorded: bool = True) -> Iterator[Box]:
     Raises:
         ReleaseError: nothing is installed.
         ConfigError: the settings cannot be used.
-        EngineError: the model does not load.
+        EngineError: the model does not load, and there is no document to quote without it.
     """
     config = load_config(home)
     release = load_release(home)
@@ -109,9 +112,42 @@ def open_box(home: Home, *, recorded: bool = True) -> Iterator[Box]:
         shelf = opened.enter_context(Shelf(packs, library.index))
         glossary = Glossary.read(glossaries(release))
         translator = opened.enter_context(Translator(_packs(release), glossary=glossary, weak=_weak(release)))
-        engine = opened.enter_context(
+        engine = _engine(home, config, release, opened, recorded=recorded, documents=not shelf.empty)
+        if config.answer.mode != "extractive":
+            engine = _with_upstream(engine, config, opened)
+        pipeline = Pipeline(
+            engine=engine,
+            finder=shelf,
+            translator=translator,
+            log=log,
+            config=config,
+            working_lang=release.documents_lang,
+            documents=not shelf.empty,
+            languages=release.languages,
+            extractive=isinstance(engine, NoModel),
+        )
+        yield Box(home=home, config=config, release=release, pipeline=pipeline, retriever=shelf, log=log)
+
+
+def _engine(
+    home: Home, config: Config, release: Release, opened: ExitStack, *, recorded: bool, documents: bool
+) -> Engine:
+    """The model; or, where the site wants none or it does not load and there are documents to quote, none.
+
+    Raises:
+        ReleaseError: the site wants a model, and the release has none.
+        EngineError: the site wants a model, and it does not load.
+    """
+    if config.answer.mode == "extractive":
+        return NoModel("its settings say so.")
+    try:
+        weights = release.model.weights
+        free, needed = look(home.root).memory_available, weights.stat().st_size
+        if config.answer.mode == "auto" and documents and free < needed:
+            return NoModel(f"the model needs {needed >> 20} MB of memory, and {free >> 20} MB are free.")
+        return opened.enter_context(
             WorkerEngine(
-                release.model.weights,
+                weights,
                 adapters=_adapters(release),
                 context=config.engine.context,
                 threads=config.engine.threads,
@@ -122,20 +158,14 @@ def open_box(home: Home, *, recorded: bool = True) -> Iterator[Box]:
                     cache_mb=config.engine.cache_mb,
                     adapter_mb=config.engine.adapter_mb,
                     folder=home.engine_cache if recorded else None,
-                    digest=_digest(release.model, release.model.weights),
+                    digest=_digest(release.model, weights),
                 ),
             )
         )
-        pipeline = Pipeline(
-            engine=_with_upstream(engine, config, opened),
-            finder=shelf,
-            translator=translator,
-            log=log,
-            config=config,
-            working_lang=release.documents_lang,
-            documents=not shelf.empty,
-        )
-        yield Box(home=home, config=config, release=release, pipeline=pipeline, retriever=shelf, log=log)
+    except (EngineError, ReleaseError) as error:
+        if config.answer.mode != "auto" or not documents:
+            raise
+        return NoModel(error.found)
 
 
 def _with_upstream(local: Engine, config: Config, opened: ExitStack) -> Engine:

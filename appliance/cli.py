@@ -77,7 +77,7 @@ def serve(home: Path, host: str, port: int) -> None:
 @main.command()
 @click.argument("text")
 @home_option
-@click.option("--lang", help="Your language, such as sw. Default: the bundle's first.")
+@click.option("--lang", help="Your language, such as sw, or auto. Default: the bundle's first.")
 @click.option("--adapter", help="Answer through this adapter of the bundle.")
 @json_option
 def ask(text: str, home: Path, lang: str | None, adapter: str | None, as_json: bool) -> None:
@@ -88,8 +88,9 @@ def ask(text: str, home: Path, lang: str | None, adapter: str | None, as_json: b
     fieldpost ask "Nichemshe maji kwa muda gani?" --lang sw --adapter steps --home /srv/fieldpost
     """
     from appliance.box import open_box
+    from appliance.draft import Said
     from appliance.exchange import Question
-    from appliance.pipeline import Finished, Said
+    from appliance.pipeline import Finished
 
     if not text.strip():
         raise click.UsageError("The question is empty.")
@@ -301,6 +302,9 @@ def _print_sources(exchange: Exchange) -> None:
         page = f", page {passage.page}" if passage.page else ""
         click.echo(f"[{number}] {passage.title} > {passage.heading} ({passage.document}{page}, characters "
                    f"{passage.start}-{passage.end})")  # fmt: skip
+    for claim in exchange.claims:
+        if not claim.supported:
+            click.echo(f"Not in the documents: {claim.text_working.strip()}", err=True)
     for flag in exchange.flags:
         click.echo(f"Note: {flag.replace('-', ' ')}.", err=True)
 

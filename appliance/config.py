@@ -62,6 +62,14 @@ class KnowledgeConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerConfig:
+    """``[answer]``: who answers."""
+
+    mode: str = field(default="auto", metadata={"choices": ("auto", "model", "extractive")})
+    """The model alone; extractive, quoting the documents without a model; or auto, the model as long as it runs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SafetyConfig:
     """``[safety]``: what is taken out before anything is stored."""
 
@@ -87,6 +95,7 @@ class Config:
     engine: EngineConfig = field(default_factory=EngineConfig)
     upstream: UpstreamConfig = field(default_factory=UpstreamConfig)
     knowledge: KnowledgeConfig = field(default_factory=KnowledgeConfig)
+    answer: AnswerConfig = field(default_factory=AnswerConfig)
     safety: SafetyConfig = field(default_factory=SafetyConfig)
     sync: SyncConfig = field(default_factory=SyncConfig)
 

@@ -3,6 +3,9 @@
 import secrets
 from dataclasses import dataclass, field
 
+AUTO = "auto"
+"""In place of a language: the box tells it by the question."""
+
 
 def new_id() -> str:
     """A fresh exchange id: 128 random bits as 32 hex digits, so that it cannot be guessed by a neighbour."""
@@ -15,7 +18,7 @@ class Question:
 
     text: str
     lang: str
-    """The asker's language, as a BCP 47 primary tag such as ``sw``."""
+    """The asker's language, as a BCP 47 primary tag such as ``sw``; ``auto`` leaves it to the box to tell."""
     adapter: str | None = None
     id: str = field(default_factory=new_id)
 
@@ -78,6 +81,22 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """One sentence of an answer, and where it stands in the documents."""
+
+    text: str
+    """In the asker's language, with its marks and the white space after it: the claims joined are the answer."""
+    text_working: str
+    supported: bool
+    """Whether the place below says it; an abstention needs none."""
+    passage: int | None = None
+    """Number (from 1) of the passage that comes nearest."""
+    start: int = 0
+    end: int = 0
+    """The nearest sentence is ``document_text[start:end]``, in characters."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
     """A question and its finished answer. ``working`` is the documents' language, in which the model was asked."""
 
@@ -97,3 +116,7 @@ class Exchange:
     usage: Usage
     steps: tuple[Step, ...]
     flags: tuple[str, ...]
+    claims: tuple[Claim, ...] = ()
+    """The answer sentence by sentence; none where there were no documents."""
+    looks_like: str | None = None
+    """Another language of the site that the question seems to be in."""

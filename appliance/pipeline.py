@@ -11,15 +11,19 @@ Only this file knows the order. Each room is handed in, and none of them knows a
 """
 
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 from appliance import prompt
+from appliance.claims import quotes
 from appliance.config import Config
+from appliance.draft import Draft, Said
 from appliance.engine.protocol import Engine, GenerationRequest, Piece
-from appliance.errors import FieldpostError, LanguageError, LogError
-from appliance.exchange import Exchange, Passage, Question, Step, Translation, Usage
+from appliance.errors import AdapterError, EngineError, FieldpostError, LanguageError, LogError, PromptTooLong
+from appliance.exchange import AUTO, Exchange, Passage, Question, Step, Translation, Usage
+from appliance.language.detect import detect
 from appliance.language.numbers import FLAG as NUMBERS_DIFFER
 from appliance.language.protect import UNITS_DIFFER
 from appliance.log.store import Recorder
@@ -42,9 +46,10 @@ class Translates(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Understood:
-    """The question as the model will see it."""
+    """The question as the model will see it, and the language that the answer will be in."""
 
     question_working: str
+    lang: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,27 +60,21 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """The answer so far: in the asker's language, and as the model wrote it."""
-
-    answer: str
-    answer_working: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
     """The whole exchange, recorded."""
 
     exchange: Exchange
 
 
+EXTRACTIVE = "extractive"
+NO_MODEL = "none"
 Event = Understood | Found | Said | Finished
 
 
-_ABSTAIN: tuple[Piece, ...] = (
-    prompt.ABSTENTION,
-    Usage(prompt_tokens=0, generated_tokens=0, first_token_s=0.0, total_s=0.0, finish="stop"),
-)
+_FREE = Usage(prompt_tokens=0, generated_tokens=0, first_token_s=0.0, total_s=0.0, finish="stop")
+_SURE_FROM = 12
+"""Letters from which a question is believed to be in the language that it looks like."""
+_SHOWN_IN_THE_ORIGINAL = {NUMBERS_DIFFER, UNITS_DIFFER}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +90,10 @@ class Pipeline:
     """The documents' language, in which the model is asked."""
     documents: bool
     """Whether the release has documents; then nothing is ever answered from the model's memory."""
+    languages: tuple[str, ...] = ()
+    """The site's; a question may turn out to be in another of them than was chosen."""
+    extractive: bool = False
+    """Whether the documents are quoted and no model is asked."""
 
     def ask(self, question: Question) -> Generator[Event, None, None]:
         """Answer one question, telling each step. Closing the iterator, or ``engine.cancel``, ends it unfinished.
@@ -110,44 +113,37 @@ class Pipeline:
             raise
 
     def _ask(self, question: Question, clock: "_Stopwatch") -> Generator[Event, None, None]:
-        home, working = question.lang, self.working_lang
+        working = self.working_lang
         flags: list[str] = []
 
         # 1 understand
-        asked = self._translate(question.text, home, working, flags)
+        home, spoken = self._languages(question, flags)
+        asked = self._translate(question.text, spoken, working, flags)
         clock.lap("understand")
-        yield Understood(question_working=asked)
+        yield Understood(question_working=asked, lang=home)
 
         # 2 find, 3 prompt
         found = self.finder.search(
             "" if "not-translated" in flags else asked,
             self.config.knowledge.passages,
-            spoken=question.text if home != working else "",
+            spoken=question.text if spoken != working else "",
         )
         clock.lap("find")
-        messages, passages, room = prompt.fit(
-            asked,
-            found,
-            context=self.engine.context,
-            answer=self.config.engine.max_tokens,
-            count=self.engine.count,
-        )
+        request, passages = self._prompted(question, asked, found, flags)
         clock.lap("prompt")
         yield Found(passages=passages)
 
         # 4 answer, 5 give back: a sentence is translated when the next one has begun
-        request = GenerationRequest(id=question.id, messages=messages, adapter=question.adapter, max_tokens=room)
-        draft = _Draft(passages, lambda s: self._give_back(s, home, working, flags), translated=home != working)
+        give_back = partial(self._give_back, home=home, working=working, flags=flags)
+        draft = Draft(passages, give_back, lang=working, translated=home != working)
         usage = None
-        for piece in self.engine.generate(request) if passages or not self.documents else _ABSTAIN:
+        for piece in self._pieces(request, asked, passages, flags):
             if isinstance(piece, Usage):
                 usage = piece
             elif isinstance(piece, str):  # what a reasoning model thinks is not shown
                 yield draft.add(piece)
         assert usage is not None, "an engine ends with its usage"  # noqa: S101
-        answer, written = draft.end()
-        if prompt.numbers_without_source(written, passages):
-            flags.append("number-without-source")
+        answer, written, claims = draft.end()
         clock.lap("answer")
         if usage.finish == "cancelled":
             self._stopped(question)
@@ -165,18 +161,96 @@ class Pipeline:
             passages=passages,
             cited=prompt.citations(written, len(passages)),
             abstained=prompt.is_abstention(written),
-            model=usage.model or self.engine.model,
+            model=NO_MODEL if EXTRACTIVE in flags else usage.model or self.engine.model,
             adapter=question.adapter,
             usage=usage,
             steps=clock.steps,
-            flags=tuple(dict.fromkeys(flags)),
+            flags=(),
+            claims=claims,
+            looks_like=spoken if spoken != home else None,
         )
-        if passages and not exchange.cited and not exchange.abstained:
-            exchange = replace(exchange, flags=(*exchange.flags, "no-source"))
+        exchange = replace(exchange, flags=tuple(dict.fromkeys([*flags, *_doubts(exchange)])))
         if not self._record("chat", record_of(exchange, self.config.safety.phone_regions)):
             exchange = replace(exchange, flags=(*exchange.flags, "not-recorded"))
         clock.lap("record")
         yield Finished(exchange=replace(exchange, steps=clock.steps))
+
+    def _languages(self, question: Question, flags: list[str]) -> tuple[str, str]:
+        """The language for the answer, and the one that the question is in.
+
+        Another language than the chosen one is only believed of a longer question; the answer still comes in the one
+        that was chosen, and the page offers the other.
+        """
+        home = question.lang
+        if home != AUTO and len(self.languages) < 2:
+            return home, home
+        guess = detect(question.text, self.languages)
+        if home == AUTO:
+            flags.append("language-guessed")
+            home = guess or (self.languages or (self.working_lang,))[0]
+            return home, home
+        long = sum(c.isalpha() for c in question.text) >= _SURE_FROM
+        if guess in (None, home) or not long:
+            return home, home
+        flags.append("other-language")
+        return home, guess
+
+    def _prompted(
+        self, question: Question, asked: str, found: Sequence[Passage], flags: list[str]
+    ) -> tuple[GenerationRequest | None, tuple[Passage, ...]]:
+        """What the model is asked, and the passages in it; no request where the documents are quoted instead."""
+        if not self.extractive:
+            try:
+                messages, passages, room = prompt.fit(
+                    asked,
+                    found,
+                    context=self.engine.context,
+                    answer=self.config.engine.max_tokens,
+                    count=self.engine.count,
+                )
+            except EngineError as error:
+                self._without_model(question, error, found)
+            else:
+                adapter = question.adapter
+                return GenerationRequest(id=question.id, messages=messages, adapter=adapter, max_tokens=room), passages
+        flags.append(EXTRACTIVE)
+        return None, tuple(found)
+
+    def _pieces(
+        self, request: GenerationRequest | None, asked: str, passages: tuple[Passage, ...], flags: list[str]
+    ) -> Iterator[Piece]:
+        """The answer's text: the model's, or quotations; nothing but the abstention where no passage was found."""
+        if not passages and self.documents:
+            yield from (prompt.ABSTENTION, _FREE)
+            return
+        if request is not None:
+            begun = False
+            try:
+                for piece in self.engine.generate(request):
+                    begun = True
+                    yield piece
+                return
+            except EngineError as error:
+                if begun:
+                    raise
+                self._without_model(request, error, passages)
+                flags.append(EXTRACTIVE)
+        quoted = quotes(asked, passages, self.working_lang, self.config.knowledge.passages)
+        yield from (f"{text} [{number}] " for text, number in quoted)
+        yield from (_FREE,) if quoted else (prompt.ABSTENTION, _FREE)
+
+    def _without_model(
+        self, asked: Question | GenerationRequest, error: EngineError, passages: Sequence[Passage]
+    ) -> None:
+        """Note that the model failed and the documents answer alone.
+
+        Raises:
+            EngineError: that same error, where the site wants the model or nothing, the asker can do something about
+                it, or there is no document to quote.
+        """
+        if self.config.answer.mode != "auto" or not passages or isinstance(error, AdapterError | PromptTooLong):
+            raise error
+        self._record("metric", {"v": 1, "event": "without-model", "id": asked.id, "error": type(error).__name__})
 
     def _translate(self, text: str, source: str, target: str, flags: list[str]) -> str:
         """The translation, or the text itself and a flag: an answer from a box that lacks a pack beats none."""
@@ -190,7 +264,7 @@ class Pipeline:
         flags.extend(translation.flags)
         return translation.text
 
-    def _give_back(self, sentence: str, home: str, working: str, flags: list[str]) -> str:
+    def _give_back(self, sentence: str, *, home: str, working: str, flags: list[str]) -> str:
         if home == working:
             return sentence
         if prompt.is_abstention(sentence) and home in prompt.ABSTENTIONS:
@@ -200,7 +274,7 @@ class Pipeline:
         text = self._translate(part.text, working, home, differing)
         flags.extend(differing)
         # A dose that changed on the way is worse than a dose in another language.
-        return part.before + (part.text if {NUMBERS_DIFFER, UNITS_DIFFER} & set(differing) else text) + part.after
+        return part.before + (part.text if _SHOWN_IN_THE_ORIGINAL & set(differing) else text) + part.after
 
     def _stopped(self, question: Question) -> None:
         self._record("metric", {"v": 1, "event": "stopped", "id": question.id})
@@ -214,35 +288,14 @@ class Pipeline:
         return True
 
 
-class _Draft:
-    """An answer as it grows: each finished sentence gets its source and its translation once."""
-
-    def __init__(self, passages: tuple[Passage, ...], give_back: Callable[[str], str], *, translated: bool) -> None:
-        self._passages = passages
-        self._give_back = give_back
-        self._translated = translated
-        self._raw = self._written = self._answer = ""
-        self._taken = 0
-
-    def add(self, piece: str) -> Said:
-        self._raw += piece
-        sentences = prompt.sentences(self._raw)
-        self._take(sentences[:-1])
-        growing = prompt.without_last_mark("".join(sentences[-1:]))
-        # Half a sentence cannot be translated; in the documents' own language it can be read as it grows.
-        return Said(answer=self._answer + ("" if self._translated else growing), answer_working=self._written + growing)
-
-    def end(self) -> tuple[str, str]:
-        """The whole answer in the asker's language, and as the model wrote it."""
-        self._take(prompt.sentences(self._raw))
-        return self._answer, self._written
-
-    def _take(self, sentences: Sequence[str]) -> None:
-        for sentence in sentences[self._taken :]:
-            sourced = prompt.sourced(sentence, self._passages)
-            self._written += sourced
-            self._answer += self._give_back(sourced)
-        self._taken = max(self._taken, len(sentences))
+def _doubts(exchange: Exchange) -> Iterator[str]:
+    """What is doubtful about an answer itself, as flags."""
+    if prompt.numbers_without_source(exchange.answer_working, exchange.passages):
+        yield "number-without-source"
+    if exchange.passages and not exchange.cited and not exchange.abstained:
+        yield "no-source"
+    if not all(claim.supported for claim in exchange.claims):
+        yield "unsupported"
 
 
 class _Stopwatch:

@@ -32,17 +32,40 @@ _LEAD = re.compile(r"\s*(\d+\.\s+)?")
 _LONE_QUOTE = str.maketrans("’", "'")
 
 
+_TURN = re.compile(
+    r"<\|[\w ./-]{1,40}\|>|</?(?:s|think|bos|eos|pad|unk)>|<(?:start|end)_of_turn>"
+    r"|\[/?(?:INST|SYS|AVAILABLE_TOOLS)\]|<</?SYS>>"
+)
+# At the beginning of a line: what stands there in our own prompt, and what other templates begin a turn with.
+_IMITATION = re.compile(
+    r"^(?=[ \t]*(?:\[\d{1,3}\]|question\s*:|(?:system|user|assistant|human|ai|inst|instructions?)\s*:"
+    r"|#{2,}\s*(?:system|user|assistant|human|instructions?|response|question)\b))",
+    re.IGNORECASE | re.MULTILINE,
+)
+_BREAK = "\u200b"
+
+
+def harmless(text: str) -> str:
+    """A text that cannot be taken for a part of the prompt: texts of control tokens are broken up, and lines that look
+    like the prompt's own, or like the turn of another speaker, are quoted. Any other text stays as it is, byte by byte.
+    """
+    return _IMITATION.sub("> ", _TURN.sub(lambda match: match[0][0] + _BREAK + match[0][1:], text))
+
+
 def build(question: str, passages: Sequence[Passage]) -> tuple[Message, ...]:
-    """The conversation to complete. Passages are numbered from 1; with none, the question is sent alone."""
+    """The conversation to complete. Passages are numbered from 1; with none, the question is sent alone.
+
+    What documents and people wrote is data: it stands in the user's turn only, and cannot look like the prompt itself.
+    """
     if not passages:
         return (Message(role="user", content=question),)
     quoted = "\n\n".join(
-        f"[{number}] {_place(passage)}\n{passage.text}" for number, passage in enumerate(passages, start=1)
+        f"[{number}] {_place(passage)}\n{harmless(passage.text)}" for number, passage in enumerate(passages, start=1)
     )
     return (
         # Instructions and passages are nobody's own: the engine may keep what it read of them for the next question.
         Message(role="system", content=SYSTEM, shared=len(SYSTEM)),
-        Message(role="user", content=f"{quoted}\n\nQuestion: {question}", shared=len(quoted)),
+        Message(role="user", content=f"{quoted}\n\nQuestion: {harmless(question)}", shared=len(quoted)),
     )
 
 
@@ -151,8 +174,13 @@ def sourced(sentence: str, passages: Sequence[Passage]) -> str:
     holding = [number for number, passage in enumerate(passages, start=1) if quote in " ".join(passage.text.split())]
     if not holding or set(citations(part.after, len(passages))) & set(holding):
         return sentence
-    ending = sentence[len(sentence.rstrip()) :]
-    return f"{part.before}{part.text} [{holding[0]}]{ending}"
+    return cite(sentence, holding[0])
+
+
+def cite(sentence: str, number: int) -> str:
+    """The sentence with the mark of this passage in place of its own."""
+    part = take_apart(sentence)
+    return f"{part.before}{part.text} [{number}]{sentence[len(sentence.rstrip()) :]}"
 
 
 def numbers_without_source(answer: str, passages: Sequence[Passage]) -> bool:
@@ -171,4 +199,5 @@ def numbers_without_source(answer: str, passages: Sequence[Passage]) -> bool:
 
 
 def _place(passage: Passage) -> str:
-    return " > ".join(part for part in (passage.title, passage.heading) if part)
+    # One line, so that a heading cannot begin one of its own.
+    return " > ".join(harmless(part.replace("\n", " ")) for part in (passage.title, passage.heading) if part)

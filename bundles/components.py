@@ -155,7 +155,8 @@ def _langpack(job: _Job) -> PreparedComponent:
     for file in job.of("strings"):
         check_strings(scan_text(file.here), file.here.name)
     others = [file for file in job.files if file.locked.role != "argos"]
-    return _describe(job.component, others, {"org.fieldpost.pairs": ",".join(pairs)} if pairs else {}, more=layers)
+    told = {"org.fieldpost.pairs": ",".join(pairs), "org.fieldpost.quality": ",".join(job.component.quality)}
+    return _describe(job.component, others, {key: value for key, value in told.items() if value}, more=layers)
 
 
 def _docpack(job: _Job) -> PreparedComponent:

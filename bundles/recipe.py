@@ -18,6 +18,7 @@ FORMAT = 1
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 VERSION = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z._-]{0,62}[0-9A-Za-z])?")
 LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
+_QUALITY = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*>[a-z]{2,3}(-[A-Za-z0-9]{2,8})*:(0(\.\d+)?|1(\.0+)?)")
 PLATFORM = re.compile(r"[a-z]+-[a-z0-9_]+-cp3[0-9]{1,2}")
 _FIRST_OF_SPLIT = re.compile(r"(.+)-00001-of-(\d{5})\.gguf")
 
@@ -53,6 +54,8 @@ class Component:
     """For a model, ``answer`` or ``embed``."""
     platform: str | None = None
     """For a runtime, where it runs: ``linux-x86_64-cp311``."""
+    quality: tuple[str, ...] = ()
+    """For a langpack, the chrF measured a direction, from 0 to 1: ``en>sw:0.62``."""
 
     @property
     def label(self) -> str:
@@ -181,8 +184,20 @@ def _component(kind: str, table: Table, publisher: str) -> Component:
         language=table.text("language", LANGUAGE) if kind in languages else None,
         task=table.choice("task", ("answer", "embed")) if kind == "model" else None,
         platform=table.text("platform", PLATFORM) if kind == "runtime" else None,
+        quality=_quality(table) if kind == "langpack" else (),
         parts=(*parts, *notices),
     )
+
+
+def _quality(table: Table) -> tuple[str, ...]:
+    found = tuple(table.texts("quality"))
+    for entry in found:
+        if not _QUALITY.fullmatch(entry):
+            raise RecipeError(
+                f"{table.where} quality has {entry!r}.",
+                needed="A direction and its chrF from 0 to 1 are needed, such as en>sw:0.62",
+            )
+    return found
 
 
 _Parts = tuple[tuple[Part, ...], set[str]]
@@ -218,7 +233,7 @@ def _langpack(table: Table) -> _Parts:
         parts.append(Part(role="glossary", source=FileSource(file=table.text("glossary"))))
     if not parts:
         raise RecipeError(f"{table.where} holds nothing.", needed="Give it argos, glossary or strings.")
-    return tuple(parts), {"argos", "glossary", "strings"}
+    return tuple(parts), {"argos", "glossary", "strings", "quality"}
 
 
 def _docpack(table: Table) -> _Parts:

@@ -25,7 +25,7 @@ from appliance.pipeline import Finished, Translates
 DEPTHS = (1, 3, 5, 10)
 """Ranks at which recall is told."""
 _SHARES = (*(f"recall@{k}" for k in DEPTHS), "right", "exact_match", "abstention_precision", "abstention_recall",
-           "numbers_kept", "glossary_hits")  # fmt: skip
+           "numbers_kept", "glossary_hits", "supported")  # fmt: skip
 _MEANS = ("mrr", "citation_precision", "answer_f1", "chrf_question", "chrf_answer")
 
 
@@ -145,7 +145,12 @@ def _ask(box: Box, expected: Expected, adapter: str | None, glossary: Glossary) 
             if isinstance(event, Finished):
                 exchange = event.exchange
         if exchange is not None:
-            found = pipeline.finder.search(exchange.question_working, max(DEPTHS))
+            spoken = exchange.looks_like or exchange.lang
+            found = pipeline.finder.search(
+                "" if "not-translated" in exchange.flags else exchange.question_working,
+                max(DEPTHS),
+                spoken=expected.question if spoken != pipeline.working_lang else "",
+            )
     except FieldpostError as failure:
         error = str(failure)
     answering = [_answers(box, passage, expected, pipeline.working_lang) for passage in found]
@@ -180,6 +185,8 @@ def _figures(asked: Sequence[_Asked], working: str) -> dict[str, dict[str, float
         cases["right"].append(_is_right(one, working))
         cases["numbers_kept"].extend(one.kept)
         cases["glossary_hits"].extend(one.hits)
+        if one.exchange and not one.exchange.abstained:
+            cases["supported"].extend(claim.supported for claim in one.exchange.claims)
         exchange, expected = one.exchange, one.expected
         abstained = exchange is not None and exchange.abstained
         if abstained:

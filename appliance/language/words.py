@@ -7,11 +7,14 @@ Bantu words at the beginning too ("tone", "matone"), Semitic ones take on small 
 import re
 import unicodedata
 from dataclasses import dataclass
+from math import ceil
 
 BANTU = frozenset({"bem", "kik", "lg", "ln", "lua", "mer", "nd", "nr", "nso", "ny", "rn", "rw", "sn", "ss", "st", "sw",
                    "tn", "ts", "ve", "xh", "zu"})  # fmt: skip
 """Languages whose words also change at their beginning."""
 _SEMITIC = frozenset({"am", "ar", "he", "ti"})
+TWO_ENDED = BANTU | _SEMITIC
+"""Languages whose words are known again by what they have in common anywhere."""
 UNSPACED = frozenset({"ja", "km", "lo", "my", "th", "zh"})
 """Languages that write no spaces between words: there a term is looked for as it is."""
 
@@ -52,15 +55,15 @@ def alike(word: str, base: str, lang: str) -> bool:
         return False
     longer = max(len(a), len(b))
     front = _common(a, b)
-    if lang in BANTU or lang in _SEMITIC:
+    if lang in TWO_ENDED:
         least = 3 if lang in _SEMITIC else _SHORTEST
-        return _longest_shared(a, b) >= max(least, _COMMON[True] * longer)
+        return _share_a_run(a, b, max(least, _COMMON[True] * longer))
     return front >= max(_SHORTEST, _COMMON[False] * longer)
 
 
 def resembles(word: str, name: str) -> bool:
     """Whether a name is still to be known in a word: most languages bend names a little."""
-    return _longest_shared(word.casefold(), name.casefold()) >= 0.6 * len(name)
+    return _share_a_run(name.casefold(), word.casefold(), 0.6 * len(name))
 
 
 def _common(a: str, b: str) -> int:
@@ -68,10 +71,7 @@ def _common(a: str, b: str) -> int:
     return next((n for n, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
-def _longest_shared(a: str, b: str) -> int:
-    """Length of the longest run of letters that stands in both."""
-    best, row = 0, [0] * (len(b) + 1)
-    for x in a:
-        row = [0, *(row[j] + 1 if x == y else 0 for j, y in enumerate(b))]
-        best = max(best, *row)
-    return best
+def _share_a_run(a: str, b: str, least: float) -> bool:
+    """Whether a run of at least so many letters stands in both."""
+    length = ceil(least)
+    return length <= len(b) and any(a[at : at + length] in b for at in range(len(a) - length + 1))

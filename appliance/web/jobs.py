@@ -13,9 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from appliance.draft import Said
 from appliance.errors import EngineError, FieldpostError
 from appliance.exchange import Exchange, Passage, Question
-from appliance.pipeline import Finished, Found, Pipeline, Said, Understood
+from appliance.pipeline import Finished, Found, Pipeline, Understood
 
 KEEP_S = 1800.0
 MOST_WAITING = 64
@@ -114,7 +115,7 @@ class Job:
     def _take(self, event: Understood | Found | Said | Finished) -> None:
         match event:
             case Understood():
-                self._show(state="finding", question_working=event.question_working)
+                self._show(state="finding", question_working=event.question_working, lang=event.lang)
             case Found():
                 self._show(state="answering", passages=event.passages)
             case Said():

@@ -2,9 +2,10 @@
 
 import html
 import re
+from dataclasses import replace
 from urllib.parse import quote, urlencode
 
-from appliance.exchange import Passage
+from appliance.exchange import Claim, Passage
 from appliance.web.jobs import Snapshot
 from appliance.web.strings import attributes, own_name, words
 
@@ -41,12 +42,12 @@ def answer(snapshot: Snapshot) -> str:
         parts.append(error(snapshot.error))
     if snapshot.answer:
         parts.append(
-            f'<div class="fp-answer" {attributes(snapshot.lang)} aria-live="polite">'
-            f"{_cited(snapshot.answer, snapshot)}</div>"
+            f'<div class="fp-answer" {attributes(snapshot.lang)} aria-live="polite">{_sentences(snapshot)}</div>'
         )
     if snapshot.exchange:
         for flag in snapshot.exchange.flags:
-            parts.append(f'<p class="fp-flag">{html.escape(text["flag_" + flag])}</p>')
+            said = text["flag_" + flag].format(name=own_name(snapshot.exchange.looks_like or snapshot.lang))
+            parts.append(f'<p class="fp-flag">{html.escape(said)}</p>')
     return "".join(parts)
 
 
@@ -85,14 +86,33 @@ def sources(snapshot: Snapshot) -> str:
     return f"<h3>{html.escape(text['sources'])}</h3>{items}"
 
 
-def _cited(answer_text: str, snapshot: Snapshot) -> str:
-    """The answer with each ``[n]`` that has a passage linked to it."""
+def _sentences(snapshot: Snapshot) -> str:
+    """The answer. Once it is whole, each sentence's mark opens that sentence's own place, and what the documents do not
+    say is underlined."""
+    claims = snapshot.exchange.claims if snapshot.exchange else ()
+    if "".join(claim.text for claim in claims).strip() != snapshot.answer:
+        return _cited(snapshot.answer, snapshot, None)
+    parts = []
+    for claim in claims:
+        body = claim.text.rstrip()
+        marked = _cited(body, snapshot, claim)
+        if not claim.supported:
+            marked = f'<span class="fp-unsupported">{marked}</span>'
+        parts.append(marked + html.escape(claim.text[len(body) :]))
+    return "".join(parts).strip()
+
+
+def _cited(answer_text: str, snapshot: Snapshot, claim: Claim | None) -> str:
+    """The text with each ``[n]`` that has a passage linked to it, at the sentence's own place if that is known."""
 
     def link(match: re.Match[str]) -> str:
         number = int(match[1])
         if not 1 <= number <= len(snapshot.passages):
             return match[0]
-        url = html.escape(source_url(snapshot.passages[number - 1], snapshot.lang))
+        passage = snapshot.passages[number - 1]
+        if claim is not None and claim.passage == number:
+            passage = replace(passage, start=claim.start, end=claim.end)
+        url = html.escape(source_url(passage, snapshot.lang))
         return f'<a class="fp-cite" href="{url}" target="_blank" rel="noopener">[{number}]</a>'
 
     # Escaping leaves brackets and digits alone, so the marks can be found afterwards.

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from appliance.config import Config
+from appliance.config import AnswerConfig, Config
+from appliance.engine.absent import NoModel
 from appliance.errors import EngineError
 from appliance.exchange import Question, Usage
 from appliance.pipeline import Finished, Found, Pipeline, Said, Understood
@@ -90,7 +91,7 @@ def test_a_missing_language_pack_is_flagged_and_does_not_cost_the_answer():
 def test_a_number_that_its_source_does_not_hold_is_flagged():
     engine = ScriptedEngine(["Boil the water for 15 minutes. [1]"])
     exchange = finished(pipeline(engine).ask(Question(text="How long?", lang="en")))
-    assert exchange.flags == ("number-without-source",)
+    assert exchange.flags == ("number-without-source", "unsupported")
 
 
 def test_a_number_that_changes_in_translation_shows_the_original_sentence():
@@ -107,7 +108,7 @@ def test_a_number_that_changes_in_translation_shows_the_original_sentence():
 
 def test_an_answer_without_a_source_is_flagged():
     exchange = finished(pipeline(ScriptedEngine(["Use bleach."])).ask(Question(text="How long?", lang="en")))
-    assert exchange.flags == ("no-source",)
+    assert exchange.flags == ("no-source", "unsupported")
 
 
 def test_a_log_that_cannot_be_written_is_flagged_and_does_not_cost_the_answer():
@@ -137,8 +138,9 @@ def test_a_failure_is_recorded_without_the_question():
             raise EngineError("The model died.")
 
     log = ListLog()
+    p = replace(pipeline(Broken([]), log=log), config=Config(answer=AnswerConfig(mode="model")))
     with pytest.raises(EngineError):
-        list(pipeline(Broken([]), log=log).ask(Question(text="secret question", lang="en")))
+        list(p.ask(Question(text="secret question", lang="en")))
     ((stream, body),) = log.records
     assert (stream, body["event"], body["error"]) == ("metric", "failed", "EngineError")
     assert "secret" not in str(body)
@@ -173,3 +175,75 @@ def test_what_no_document_mentions_is_never_answered_from_memory():
     exchange = finished(pipeline(engine, finder=ScriptedFinder([])).ask(Question(text="Who won?", lang="en")))
     assert exchange.abstained
     assert engine.requests == []
+
+
+def test_each_sentence_of_an_answer_knows_its_place_and_whether_the_documents_say_it():
+    said = "Boil water for 1 minute. [1] Drink it hot. [1]"
+    exchange = finished(pipeline(ScriptedEngine([said])).ask(Question(text="How long?", lang="en")))
+    boil, drink = exchange.claims
+    assert (boil.supported, drink.supported) == (True, False)
+    text = BOIL.text
+    assert text[boil.start - BOIL.start : boil.end - BOIL.start] == "Boil the water for 1 minute."
+    assert "".join(claim.text for claim in exchange.claims).strip() == exchange.answer
+    assert exchange.flags == ("unsupported",)
+
+
+def test_a_sentence_without_a_mark_or_with_a_wrong_one_gets_the_mark_of_the_passage_that_says_it():
+    finder = ScriptedFinder([passage("Wash your hands."), BOIL])
+    engine = ScriptedEngine(["Boil water for 1 minute. [1] ", "Let the water cool."])
+    exchange = finished(pipeline(engine, finder=finder).ask(Question(text="How long?", lang="en")))
+    assert exchange.answer == "Boil water for 1 minute. [2] Let the water cool. [2]"
+    assert exchange.flags == ()
+
+
+def test_a_model_that_fails_leaves_the_documents_to_answer_alone():
+    class Broken(ScriptedEngine):
+        def generate(self, request):
+            raise EngineError("The model died.")
+
+    log = ListLog()
+    question = Question(text="Nichemshe maji kwa muda gani?", lang="sw")
+    exchange = finished(pipeline(Broken([]), log=log).ask(question))
+    assert exchange.answer == "Chemsha maji kwa dakika 1. [1]"
+    assert (exchange.flags, exchange.model, exchange.cited) == (("extractive",), "none", (1,))
+    assert [body.get("event") for _, body in log.records][:2] == ["without-model", None]
+
+
+def test_a_model_that_fails_amid_an_answer_is_an_error():
+    class Dying(ScriptedEngine):
+        def generate(self, request):
+            yield "Boil"
+            raise EngineError("The model died.")
+
+    with pytest.raises(EngineError):
+        list(pipeline(Dying([])).ask(Question(text="How long?", lang="en")))
+
+
+def test_a_site_may_have_its_documents_quoted_and_no_model_asked():
+    p = replace(pipeline(NoModel("its settings say so.")), extractive=True)
+    events = list(p.ask(Question(text="How long must the water boil?", lang="en")))
+    assert [type(e) for e in events[:3]] == [Understood, Found, Said]
+    exchange = finished(events)
+    assert exchange.answer == "Boil the water for 1 minute. [1]"
+    assert exchange.claims[0].supported and exchange.flags == ("extractive",)
+
+
+def test_quoting_nothing_near_the_question_is_abstaining():
+    p = replace(pipeline(NoModel("its settings say so.")), extractive=True)
+    assert finished(p.ask(Question(text="Who won yesterday?", lang="en"))).abstained
+
+
+def test_the_box_tells_the_language_where_the_asker_leaves_it_to_the_box():
+    p = replace(pipeline(ScriptedEngine(["Let it cool. [1]"])), languages=("en", "sw"))
+    events = list(p.ask(Question(text="Nichemshe maji kwa muda gani?", lang="auto")))
+    assert events[0].lang == finished(events).lang == "sw"
+    assert finished(events).answer == "Yaache yapoe. [1]"
+    assert finished(events).flags == ("language-guessed",)
+
+
+def test_another_language_than_the_chosen_one_is_understood_and_offered_and_not_forced():
+    p = replace(pipeline(ScriptedEngine(["Let it cool. [1]"])), languages=("en", "sw"))
+    exchange = finished(p.ask(Question(text="Nichemshe maji kwa muda gani?", lang="en")))
+    assert exchange.question_working == "How long do I boil water?"
+    assert (exchange.lang, exchange.answer, exchange.looks_like) == ("en", "Let it cool. [1]", "sw")
+    assert exchange.flags == ("other-language",)

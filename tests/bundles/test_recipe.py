@@ -173,3 +173,13 @@ def _toml(value: object) -> str:
     if isinstance(value, int):
         return str(value)
     return '"' + "".join(f"\\U{ord(sign):08x}" for sign in str(value) if not 0xD800 <= ord(sign) <= 0xDFFF) + '"'
+
+
+def test_a_langpacks_measured_quality_is_kept_and_must_be_a_chrf(tmp_path: Path) -> None:
+    pack = '[[langpack]]\nname = "p"\nversion = "1"\nlicence = "MIT"\nglossary = "g.csv"\nquality = ["{}"]\n'
+    path = tmp_path / "recipe.toml"
+    path.write_text(HEAD + MODEL + pack.format("en>sw:0.62"))
+    assert load_recipe(path).components[1].quality == ("en>sw:0.62",)
+    path.write_text(HEAD + MODEL + pack.format("en>sw:62"))
+    with pytest.raises(RecipeError, match="en>sw:62"):
+        load_recipe(path)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.exchange import Claim, Exchange, Usage
 from appliance.web import render
 from appliance.web.jobs import Snapshot
 from tests.support.scripted import passage
@@ -49,3 +50,31 @@ def test_the_original_is_shown_only_in_another_language():
     shot = snapshot(lang="en", question_working="How long?", answer_working="Boil it.")
     assert render.original(shot, "en") == ""
     assert "Boil it." in render.original(snapshot(lang="sw", question_working="?", answer_working="Boil it."), "en")
+
+
+def test_each_sentence_opens_at_its_own_place_and_what_no_document_says_is_underlined():
+    water = passage("Boil it. Let it cool.")
+    claims = (
+        Claim(text="Iache ipoe. [1] ", text_working="Let it cool. [1] ", supported=True, passage=1, start=9, end=21),
+        Claim(text="Kunywa <moto>.", text_working="Drink it hot.", supported=False, passage=1, start=0, end=8),
+    )
+    exchange = an_exchange(passages=(water,), claims=claims, answer="Iache ipoe. [1] Kunywa <moto>.")
+    shown = render.answer(snapshot(answer=exchange.answer, passages=(water,), exchange=exchange, state="done"))
+    assert "start=9&amp;end=21&amp;lang=en#passage" in shown
+    assert '<span class="fp-unsupported">Kunywa &lt;moto&gt;.</span>' in shown
+    assert 'fp-unsupported">Iache' not in shown
+
+
+def test_another_language_is_offered_by_its_own_name():
+    exchange = an_exchange(flags=("other-language",), looks_like="sw")
+    assert "looks like Kiswahili" in render.answer(snapshot(exchange=exchange, state="done"))
+
+
+def an_exchange(**changes):
+    usage = Usage(prompt_tokens=0, generated_tokens=0, first_token_s=0, total_s=0, finish="stop")
+    facts = {
+        "id": "1", "lang": "en", "working_lang": "en", "question": "?", "question_working": "?", "answer": "Boil it.",
+        "answer_working": "Boil it.", "passages": (), "cited": (), "abstained": False, "model": "m", "adapter": None,
+        "usage": usage, "steps": (), "flags": (),
+    }  # fmt: skip
+    return Exchange(**facts | changes)
