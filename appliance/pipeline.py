@@ -236,7 +236,9 @@ class Pipeline:
                 self._without_model(request, error, passages)
                 flags.append(EXTRACTIVE)
         quoted = quotes(asked, passages, self.working_lang, self.config.knowledge.passages)
-        yield from (f"{text} [{number}] " for text, number in quoted)
+        yield from (
+            f"{text} [{number}]\n" for text, number in quoted
+        )  # a line each: a table's row ends in no full stop
         yield from (_FREE,) if quoted else (prompt.ABSTENTION, _FREE)
 
     def _without_model(

@@ -228,6 +228,14 @@ def test_a_site_may_have_its_documents_quoted_and_no_model_asked():
     assert exchange.claims[0].supported and exchange.flags == ("extractive",)
 
 
+def test_a_row_of_a_table_is_quoted_apart_from_the_next_sentence():
+    finder = ScriptedFinder([passage("| From a well | 30 metres |"), passage("Make the pit 3 metres deep.")])
+    p = replace(pipeline(NoModel("its settings say so."), finder=finder), extractive=True)
+    exchange = finished(p.ask(Question(text="How many metres from the well is the pit?", lang="en")))
+    assert exchange.answer == "| From a well | 30 metres | [1]\nMake the pit 3 metres deep. [2]"
+    assert [claim.supported for claim in exchange.claims] == [True, True]
+
+
 def test_quoting_nothing_near_the_question_is_abstaining():
     p = replace(pipeline(NoModel("its settings say so.")), extractive=True)
     assert finished(p.ask(Question(text="Who won yesterday?", lang="en"))).abstained
