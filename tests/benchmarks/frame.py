@@ -33,7 +33,7 @@ class Row:
 
 def names() -> list[str]:
     """Benchmarks there are."""
-    return sorted(p.stem for p in Path(__file__).parent.glob("*.py") if p.stem not in ("__init__", "frame"))
+    return sorted(p.stem for p in Path(__file__).parent.glob("*.py") if p.stem not in ("__init__", "frame", "load"))
 
 
 def machine() -> str:
