@@ -87,6 +87,10 @@ class Batcher:
     _fairness: schedule.Fairness = field(default_factory=schedule.Fairness)
     _turns: schedule.Turns = field(default_factory=schedule.Turns)
     _end_of_thinking: tuple[int, ...] = ()
+    _line: tuple[int, ...] | None = None
+    """None when it must be found anew."""
+    _moved: bool = False
+    """Whether somebody came or went since the last admission."""
 
     def __post_init__(self) -> None:
         if self.template.thinks:
@@ -104,8 +108,10 @@ class Batcher:
     @property
     def line(self) -> tuple[int, ...]:
         """Keys of the waiting requests, first served first."""
-        waiting = [self._as_waiting(one) for one in self._waiting.values()]
-        return tuple(one.key for one in schedule.line(waiting, self._as_running(), self._fairness))
+        if self._line is None:
+            waiting = [self._as_waiting(one) for one in self._waiting.values()]
+            self._line = tuple(one.key for one in schedule.line(waiting, self._as_running(), self._fairness))
+        return self._line
 
     def submit(self, key: int, asked: GenerationRequest) -> None:
         """Take a request. What cannot be answered is told at once.
@@ -119,10 +125,12 @@ class Batcher:
             self.tell(key, [error], None)
         else:
             self._waiting[key] = request
+            self._move()
 
     def cancel(self, key: int) -> None:
         """Forget a request, without a word about it."""
-        self._waiting.pop(key, None)
+        if self._waiting.pop(key, None) is not None:
+            self._move()
         if key in self._running:
             self._leave(self._running[key], keep=False)
 
@@ -198,14 +206,18 @@ class Batcher:
                 continue
             if request.key in self._waiting:
                 del self._waiting[request.key]
+                self._move()
                 waited = f"{now - request.arrived:.0f} s"
                 self.tell(request.key, [EngineError(f"Nobody was free within {waited}.", todo="Ask again.")], None)
             else:
-                request.generation.finish = "deadline"
+                rest = request.generation.end("deadline")
                 self._leave(request, keep=False)
-                self.tell(request.key, [request.usage], None)
+                self.tell(request.key, [*rest, request.usage], None)
 
     def _admit(self) -> None:
+        if not self._moved:
+            return
+        self._moved, self._line = False, None
         waiting = [self._as_waiting(one) for one in self._waiting.values()]
         keys, self._fairness = schedule.admit(waiting, self._as_running(), self._fairness, self.room)
         for key in keys:
@@ -298,12 +310,17 @@ class Batcher:
         if keep and request.asked.user and request.asked.prompt is None:
             self._save(request, owner=request.asked.user)
         del self._running[request.key]
+        self._move()
         self.context.drop(request.sequence)
 
     def _fail(self, request: _Request, error: EngineError) -> None:
         del self._running[request.key]
+        self._move()
         self.context.drop(request.sequence)
         self.tell(request.key, [error], None)
+
+    def _move(self) -> None:
+        self._moved, self._line = True, None
 
     def _as_running(self) -> list[schedule.Running]:
         return [

@@ -134,6 +134,11 @@ class Generation:
                 self._append(forced, pieces)
         return pieces
 
+    def end(self, reason: str) -> list[str | Thinking]:
+        """Finish now, for a reason of others. Returns the text that was held back."""
+        self.finish = reason
+        return self._pieces.finish()
+
     def _append(self, token: int, pieces: list[str | Thinking | Logprobs]) -> None:
         if self.finish is not None:
             return

@@ -2,7 +2,10 @@
 
 import json
 import math
+import os
+import signal
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +17,7 @@ from appliance.engine.client import WorkerEngine
 from appliance.engine.protocol import Logprobs, Message, Thinking
 from appliance.errors import EngineError
 from appliance.exchange import Usage
-from tests.engine.conftest import LONG, WATER, ask, request
+from tests.engine.conftest import LONG, ask, request
 from tests.support.scripted import eventually
 
 pytestmark = pytest.mark.needs_shared
@@ -141,11 +144,13 @@ def test_everybody_sees_their_place_in_the_line(single: WorkerEngine) -> None:
 
 
 def test_several_are_answered_at_once(engine: WorkerEngine) -> None:
-    asked = [request(**{**LONG, "seed": seed}, user=str(seed)) for seed in range(4)]
-    streams = [engine.generate(one) for one in asked]
-    for stream in streams:
-        next(stream)  # each has begun before any has ended
-    assert [engine.position(one.id) for one in asked] == [0] * 4
-    for stream in streams:
-        *_, usage = stream
-        assert isinstance(usage, Usage) and usage.prompt_tokens == engine.count(WATER)
+    assert engine.pid is not None
+    os.kill(engine.pid, signal.SIGSTOP)  # so that they surely arrive together
+    with ThreadPoolExecutor(6) as threads:
+        asked = [threads.submit(ask, engine, **{**LONG, "seed": 1}, user=str(n)) for n in range(6)]
+        eventually(lambda: len(engine._waiting) == 6)
+        began = time.perf_counter()
+        os.kill(engine.pid, signal.SIGCONT)
+        usages = [one.result(60)[1] for one in asked]
+        seconds = time.perf_counter() - began
+    assert sum(usage.total_s for usage in usages) > 2 * seconds  # one after another it would be less than once
