@@ -120,6 +120,7 @@ def status(home: Path, as_json: bool) -> None:
     \b
     fieldpost status --home /srv/fieldpost
     """
+    from appliance.engine.confine import available
     from appliance.log.store import Log
     from appliance.metrics import look
     from appliance.release import load_release
@@ -142,6 +143,7 @@ def status(home: Path, as_json: bool) -> None:
             "records": records,
             "sync": asdict(sync),
             "machine": asdict(machine),
+            "engine_confined": available(),
         }
         click.echo(json.dumps(facts, ensure_ascii=False, default=str))
         return
@@ -152,6 +154,7 @@ def status(home: Path, as_json: bool) -> None:
         click.echo(f"  {component.kind:<9} {component.name} {component.version}, {component.licence}")
     for target, reason in release.revoked.items():
         click.echo(f"  disabled  {target}: taken back by your organisation: {reason}")
+    click.echo(f"Engine      its process: {', '.join(available()) or 'not confined, this kernel is too old'}")
     click.echo(f"Log         {records} records, {sync.pending} not yet at the hub")
     click.echo(f"Hub         {sync.hub or 'none: enrol with fieldpost sync enrol TOKEN'}")
     click.echo(f"Last sync   {sync.last_contact or 'never'}")

@@ -279,7 +279,8 @@ class Batcher:
             tokens = done.tokens[done.position : done.position + count]
             last = done.position + count == len(done.tokens)
             rows.append(Row(sequence=request.sequence, tokens=tokens, position=done.position, scores=last))
-        self.context.decode(rows, padding=plan.padding, spare=self.spare)
+        scored = self.curve.fill(sum(row.scores for row in rows), self.limits.fill)
+        self.context.decode(rows, padding=plan.padding, spare=self.spare, scored=scored)
 
     def _advance(self, request: _Request, count: int) -> None:
         done = request.generation

@@ -14,7 +14,7 @@ import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
-_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
+_PR_GET_SECCOMP, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 21, 22, 2
 _ALLOW, _DENY = 0x7FFF0000, 0x00050000 | 13  # SECCOMP_RET_ERRNO with EACCES
 _LOAD, _EQUAL, _RETURN = 0x20, 0x15, 0x06  # BPF: ld [k]; jeq k; ret k
 
@@ -52,11 +52,27 @@ def confine(*, read: Sequence[Path], write: Sequence[Path]) -> tuple[str, ...]:
     return tuple(done)
 
 
+def available() -> tuple[str, ...]:
+    """What ``confine`` would have on this machine, without doing it; for the status page."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    found = ("own-files-only",) if _landlock_version(libc) >= 1 else ()
+    filters = _known() and libc.prctl(_PR_GET_SECCOMP, 0, 0, 0, 0) >= 0
+    return (*found, "no-network") if filters else found
+
+
+def _known() -> bool:
+    return platform.machine() in _DENIED and sys.maxsize > 1 << 32
+
+
+def _landlock_version(libc: ctypes.CDLL) -> int:
+    libc.syscall.restype = ctypes.c_long
+    return int(libc.syscall(ctypes.c_long(_CREATE_RULESET), None, ctypes.c_size_t(0), ctypes.c_uint(1)))
+
+
 def _seccomp(libc: ctypes.CDLL) -> bool:
-    known = _DENIED.get(platform.machine())
-    if known is None or sys.maxsize < 1 << 32:
+    if not _known():
         return False
-    architecture, denied = known
+    architecture, denied = _DENIED[platform.machine()]
     program = [(_LOAD, 0, 0, 4), (_EQUAL, 1, 0, architecture), (_RETURN, 0, 0, _DENY), (_LOAD, 0, 0, 0)]
     if platform.machine() == "x86_64":
         program += [(0x35, 0, 1, 0x40000000), (_RETURN, 0, 0, _DENY)]  # the x32 numbering of the same calls
@@ -73,8 +89,7 @@ def _seccomp(libc: ctypes.CDLL) -> bool:
 
 
 def _landlock(libc: ctypes.CDLL, read: Sequence[Path], write: Sequence[Path]) -> bool:
-    libc.syscall.restype = ctypes.c_long
-    version = libc.syscall(ctypes.c_long(_CREATE_RULESET), None, ctypes.c_size_t(0), ctypes.c_uint(1))
+    version = _landlock_version(libc)
     if version < 1:
         return False
     handled = _FIRST_RIGHTS | (_REFER if version >= 2 else 0) | (_TRUNCATE if version >= 3 else 0)

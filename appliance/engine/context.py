@@ -96,10 +96,12 @@ class Context:
                 raise AdapterError(f"The adapter cannot be used: {complaints.taken()}.", todo="Ask without it.")
         self._adapter = adapter
 
-    def decode(self, rows: Sequence[Row], *, padding: int = 0, spare: int = 0) -> None:
+    def decode(self, rows: Sequence[Row], *, padding: int = 0, spare: int = 0, scored: int = 0) -> None:
         """Read the tokens of all rows at once.
 
         Args:
+            scored: compute the scores of at least so many tokens, if there are as many: the last layer has its cheap
+                sizes too.
             padding: throw-away tokens to add, in sequence ``spare``, which is empty before and after.
 
         Raises:
@@ -124,6 +126,9 @@ class Context:
             self._sequence[at:end] = spare
             self._wanted[at:end] = 1  # as much work as the others, or it would cost less than it is measured to
             at = end
+        missing = scored - int(np.count_nonzero(self._wanted[:at]))
+        if missing > 0:
+            self._wanted[np.flatnonzero(self._wanted[:at] == 0)[:missing]] = 1
         self._batch.n_tokens = at
         status = c.llama_decode(self._context, self._batch)
         if padding:

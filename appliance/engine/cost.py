@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-SIZES: tuple[int, ...] = (*range(1, 17), 20, 24, 32, 48, 64, 128)
+SIZES: tuple[int, ...] = (*range(1, 17), 20, 24, 32, 40, 48, 64, 128)
 """Where the curve is measured."""
 ROUNDS = 3
 """Measurements of each size; the quickest counts, because the machine may be busy with something else meanwhile."""
@@ -53,11 +53,12 @@ class CostCurve:
         return best if self.at(best) < self.at(size) * _WORTH else size
 
     def best(self, least: int, most: int) -> int:
-        """The number of tokens, from ``least`` to ``most``, at which a token is cheapest; of equals the greatest."""
-        if least >= most:
-            return most
-        options = [s for s in self.seconds if least <= s <= most] + [most]
-        return max(options, key=lambda s: (s / self.at(s), s))
+        """The number of tokens, from ``least`` to ``most``, at which a token is cheapest; of equals the greatest.
+
+        Only measured numbers count, if there are any: between two of them the cost is not a line but a saw.
+        """
+        options = [s for s in self.seconds if least <= s <= most]
+        return max(options, key=lambda s: (s / self.at(s), s), default=most)
 
     def within(self, seconds: float, sizes: Sequence[int]) -> int:
         """The greatest of ``sizes`` that takes at most so long; the smallest when none does or nothing is measured."""

@@ -86,7 +86,7 @@ class Limits:
     batch: int
     """At most so many."""
     chunk: int
-    """Of prompts, at most so many while somebody's answer is being written."""
+    """Of prompts, at most so many while somebody's answer is being written, and what fills up to a cheap size."""
     fill: int = 16
     """Filled up to at most so many."""
     mixed: bool = True
@@ -161,7 +161,10 @@ def _adapters_fit(present: set[str | None], wanted: str | None, room: Room) -> b
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turns:
-    """Whose turn it was: the step in which each adapter was last served."""
+    """Whose turn it was: the step in which each adapter was last served.
+
+    None is forgotten when nobody wants it for a while: it would go before all others whenever it comes back.
+    """
 
     step: int = 0
     served: Mapping[str | None, int] = field(default_factory=dict)
@@ -200,7 +203,8 @@ def plan(running: Sequence[Running], turns: Turns, curve: CostCurve, limits: Lim
             left -= shares[-1][1]
     used = limits.batch - left
     if any(one.writing for one in running):
-        left = min(left, curve.best(used + 1, min(used + limits.chunk, limits.batch)) - used)
+        most = min(curve.fill(used, limits.fill) + limits.chunk, limits.batch)
+        left = min(left, curve.best(used + 1, most) - used)
     for one in readers:
         if left > 0:
             shares.append((one.key, min(one.due, left)))
@@ -209,6 +213,4 @@ def plan(running: Sequence[Running], turns: Turns, curve: CostCurve, limits: Lim
     total = chosen.tokens
     filled = curve.fill(total, min(limits.fill, limits.batch))
     chosen = replace(chosen, padding=filled - total)
-    present = {one.adapter for one in running}
-    turns = replace(turns, served={name: at for name, at in turns.served.items() if name in present})
     return chosen, turns.after(chosen, read=bool(readers))

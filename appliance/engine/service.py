@@ -31,8 +31,9 @@ from appliance.exchange import Usage
 BATCHES = (64, 128, 256)
 """Sizes of a decode batch that reads prompts while nobody's answer is written: the greatest that takes a second."""
 PATIENCE_S = 1.0
-CHUNK = 40
-"""Prompt tokens in a decode batch while answers are being written; more makes the others wait noticeably."""
+CHUNK = 32
+"""Prompt tokens in a decode batch while answers are being written. With 40 the others wait a fifth longer for their
+next token, and a token costs 1 % less."""
 MEGABYTE = 1 << 20
 
 

@@ -7,7 +7,10 @@ from appliance.engine import schedule
 from appliance.engine.cost import CostCurve
 
 CURVE = CostCurve(
-    seconds={1: 0.027, 2: 0.055, 4: 0.069, 7: 0.098, 8: 0.083, 15: 0.126, 16: 0.094, 32: 0.16, 64: 0.25, 128: 0.42}
+    seconds={
+        1: 0.027, 2: 0.055, 4: 0.069, 7: 0.098, 8: 0.083, 15: 0.126, 16: 0.094,
+        24: 0.13, 32: 0.16, 40: 0.185, 48: 0.21, 64: 0.25, 128: 0.42,
+    }
 )
 """As measured on two cores with a 0.5B model in Q4_K_M."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from appliance.engine.client import WorkerEngine
+from appliance.engine.confine import available
 
 TRIES = """
 import errno, json, os, socket, subprocess, sys, threading
@@ -48,6 +49,10 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def test_what_is_available_is_what_is_had(tried: dict[str, object]) -> None:
+    assert list(available()) == tried["held"]
 
 
 def test_no_network_no_programs_no_hand_on_others(tried: dict[str, object]) -> None:

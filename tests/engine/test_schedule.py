@@ -47,7 +47,8 @@ def test_whatever_comes_everyone_is_answered_and_every_batch_keeps_the_rules(
         assert len(loaded) <= 1 or sum(room.adapters[name] for name in loaded) <= room.adapter_bytes
         reads = sum(count for key, count in shares.items() if not by_key[key].writing)
         if any(one.writing for one in step.running):
-            assert reads <= limits.chunk
+            writes = sum(count for key, count in shares.items() if by_key[key].writing)
+            assert reads <= limits.chunk + CURVE.fill(writes, limits.fill) - writes
         if not limits.mixed:
             assert len({by_key[key].writing for key in shares}) == 1
 
@@ -92,7 +93,7 @@ def test_a_stream_of_new_users_does_not_starve_an_old_one() -> None:
     room = replace(ROOM, sequences=2)
     lives, _ = simulate([*old, *stream], room, LIMITS)
     ends = sorted(life.tokens_at[-1] for life in lives)
-    assert max(life.tokens_at[-1] for life in lives if life.arrival.user == "old") < ends[len(ends) // 2]
+    assert max(life.tokens_at[-1] for life in lives if life.arrival.user == "old") < ends[len(ends) * 3 // 4]
 
 
 def test_who_comes_back_starts_where_the_others_are() -> None:
@@ -117,7 +118,7 @@ def test_long_prompts_do_not_delay_the_next_token_of_others() -> None:
     writer = Arrival(at=0, prompt=10, answer=100)
     readers = [Arrival(at=0.5 + n, user=f"r{n}", prompt=1000, answer=2) for n in range(3)]
     lives, _ = simulate([writer, *readers], ROOM, LIMITS)
-    assert max(lives[0].gaps) <= CURVE.at(4 + LIMITS.chunk)
+    assert max(lives[0].gaps) <= CURVE.at(1 + LIMITS.chunk)
     unbounded, _ = simulate([writer, *readers], ROOM, replace(LIMITS, chunk=128))
     assert max(unbounded[0].gaps) > 1.5 * max(lives[0].gaps)
 
@@ -127,7 +128,7 @@ def test_prompts_are_read_one_after_another_so_that_half_begin_early() -> None:
     lives, _ = simulate(arrivals, ROOM, LIMITS)
     firsts = sorted(life.first for life in lives)
     together = CURVE.at(128) * (8 * 170 / 128)  # all prompts at once, everyone's first token at the end
-    assert statistics.median(firsts) < 0.75 * together
+    assert statistics.median(firsts) < 0.85 * together and firsts[1] < 0.4 * together
 
 
 @pytest.mark.parametrize(("clients", "gain"), [(7, 1.1), (12, 1.1), (15, 1.3)])
