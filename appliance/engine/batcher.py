@@ -160,13 +160,16 @@ class Batcher:
             self._advance(request, count)
 
     def probe(self, size: int) -> float:
-        """Seconds that a decode of so many tokens takes. Only when idle."""
+        """Seconds of processor time that a decode of so many tokens takes, of all threads. Only when idle.
+
+        Not seconds on the clock: what else the machine does just then would be in the curve for good.
+        """
         self.context.clear()
         self.context.use(None)
-        began = time.perf_counter()
+        began = time.process_time()
         self.context.decode([], padding=size, spare=self.spare)
         self.context.wait()
-        return time.perf_counter() - began
+        return time.process_time() - began
 
     # What follows is in the order of a request's life.
 

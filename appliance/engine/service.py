@@ -201,7 +201,7 @@ class Service:
         return min(SIZES, key=lambda size: (len(self._measured.get(size, ())), size))
 
     def _measure(self, size: int) -> None:
-        self._measured.setdefault(size, []).append(self._batcher.probe(size))
+        self._measured.setdefault(size, []).append(self._batcher.probe(size) / self._threads)
 
     def _take_curve(self, curve: CostCurve | None) -> None:
         if curve is not None:
