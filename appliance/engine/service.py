@@ -3,6 +3,9 @@
 One message a step, however many requests it concerned. What the messages are stands in ``worker``.
 """
 
+import contextlib
+import ctypes
+import gc
 import hashlib
 import json
 import os
@@ -58,6 +61,7 @@ class Service:
         self._confined = confined
         self._items: dict[int, dict[str, Any]] = {}
         self._line: tuple[int, ...] = ()
+        self._worked = False
         self._order = order
         self._threads = order["threads"] or len(os.sched_getaffinity(0))
         self._model = model = Model(Path(order["model"]))
@@ -120,14 +124,25 @@ class Service:
         )
         while True:
             probe = self._next_probe()
+            if self._batcher.idle and probe is None:
+                self._rest()
             self._hear(wait=self._batcher.idle and probe is None)
             if not self._batcher.idle:
+                self._worked = True
                 self._batcher.admit()
                 self._flush()  # who has begun hears of it before a prompt of seconds is read
                 self._batcher.step()
             elif probe is not None and not self._items:
                 self._measure(probe)
             self._flush()
+
+    def _rest(self) -> None:
+        """Give back what the allocator keeps for later: nobody knows when that will be, and the box is small."""
+        if self._worked:
+            self._worked = False
+            gc.collect()
+            with contextlib.suppress(AttributeError):  # not every libc has it
+                ctypes.CDLL(None).malloc_trim(0)
 
     # Hearing and telling.
 
