@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import random
 import re
 import struct
 import subprocess
@@ -14,15 +15,18 @@ from pathlib import Path
 
 import pytest
 
-from bundles.demo.training.corpus import ABSTAIN, SYSTEM, Corpus, Row, answer_text
+from appliance.prompt import ABSTENTION
+from appliance.prompt import SYSTEM as PROMPT
+from bundles.demo.training.cases import context, foreign, guides, shuffled_away, unseen
+from bundles.demo.training.corpus import ABSTAIN, SYSTEM, Corpus, Row, Size
 from bundles.demo.training.guides import load_pairs, load_questions, load_sections, read_sections
-from bundles.demo.training.measure import SETS, context
+from bundles.demo.training.words import HELD_OUT, TRAIN, held_out
 
 DEMO = Path(__file__).resolve().parents[2] / "bundles" / "demo"
 GUIDES = sorted((DEMO / "docs").glob("*.md"))
 MODEL = DEMO / "model" / "fieldpost-demo.gguf"
 ADAPTER = DEMO / "adapter" / "steps.gguf"
-TEN_MEGABYTES = 10 * 1024 * 1024
+FIFTEEN_MEGABYTES = 15 * 1000 * 1000
 # Reads a model's metadata without its weights, in a process of its own: the engine's worker alone may hold llama.cpp.
 READ_METADATA = """
 import ctypes, json, pathlib, sys
@@ -75,7 +79,7 @@ def test_a_guide_has_what_a_guide_needs(path: Path) -> None:
     assert len(numbered) >= 5
 
 
-def test_every_training_question_is_answered_word_for_word() -> None:
+def test_every_question_about_the_guides_is_answered_word_for_word() -> None:
     sentences = {(s.document, t) for s in load_sections() for t in s.sentences}
     questions = load_questions()
     assert len(questions) >= 120
@@ -114,13 +118,14 @@ def test_the_evaluation_set_is_well_formed() -> None:
     assert sum(not row["answerable"] for row in rows) == 10
     assert {row["document"] for row in rows if row["answerable"]} == {guide.name for guide in GUIDES}
     for row in rows:
-        assert set(row) == {"id", "lang", "question", "document", "heading", "answer", "answerable"}
+        fields = {"id", "lang", "question", "document", "heading", "answer", "answerable"}
+        assert set(row) == fields | ({"translation"} if row["lang"] == "sw" else set())
 
 
-def test_every_answer_is_in_its_document_and_no_question_was_trained_on() -> None:
-    trained = {q.text for q in load_questions()}
+def test_every_answer_is_in_its_document_and_no_question_is_in_another_set() -> None:
+    others = {q.text for q in load_questions()} | {p.sw for p in load_pairs() if p.kind == "question"}
     for row in evaluation():
-        assert row["question"] not in trained
+        assert row["question"] not in others
         if row["answerable"]:
             sections = {s.heading: s.sentences for s in read_sections(DEMO / "docs" / str(row["document"]))}
             assert row["answer"] in sections[str(row["heading"])], row["id"]
@@ -148,8 +153,8 @@ def test_the_recipe_names_files_that_exist() -> None:
 
 def test_the_demo_stays_small() -> None:
     total = sum(p.stat().st_size for p in DEMO.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
-    assert total <= TEN_MEGABYTES
-    assert MODEL.stat().st_size <= 6 * 1024 * 1024
+    assert total <= FIFTEEN_MEGABYTES
+    assert MODEL.stat().st_size <= 8 * 1000 * 1000
     assert ADAPTER.stat().st_size <= 1024 * 1024
 
 
@@ -197,36 +202,65 @@ def test_the_model_has_a_chat_template_an_end_and_single_digits() -> None:
     assert "".join(found["pieces"]) == "Boil 2050 drops of maji\n"
 
 
-def test_the_prompt_keeps_to_the_contract() -> None:
-    section = read_sections(DEMO / "docs" / "safe-water.md")[0]
-    row = Corpus(1).row(guides=1.0, scrambled=0.0, passages=2, most=3)
-    shown = row.prefix()
-    assert shown.startswith(f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n[1] ")
-    assert shown.endswith("\n\n")
-    assert SYSTEM.endswith(ABSTAIN)
-    assert answer_text((section.sentences[0], 2)) == "Bring the water to a rolling boil for 1 minute. [2]"
+def test_the_prompt_is_the_one_the_box_sends() -> None:
+    assert (SYSTEM, ABSTAIN) == (PROMPT, ABSTENTION)
 
 
-def test_made_up_rows_quote_their_passages() -> None:
-    corpus = Corpus(7)
-    rows: list[Row] = [corpus.row(guides=0.5, scrambled=0.2, passages=3, most=3) for _ in range(200)]
-    answered = [(row, a) for row in rows for _, a in row.asked if a is not None]
-    refused = [a for row in rows for _, a in row.asked if a is None]
-    assert all(sentence in row.passages[number - 1].sentences for row, (sentence, number) in answered)
-    assert 0.1 < len(refused) / (len(answered) + len(refused)) < 0.4
+def rows(split: str, count: int = 100) -> list[Row]:
+    corpus = Corpus(7, split)
+    return [corpus.row(Size(passages=3, sentences=4, questions=6)) for _ in range(count)]
+
+
+def stems(row: Row) -> set[str]:
+    pieces = [piece for p in row.passages for piece in p.place]
+    pieces += [piece for p in row.passages for s in p.sentences for piece in s.pieces]
+    return {stem for _, stem in [*pieces, *(piece for a in row.asked for piece in a.pieces)] if stem}
+
+
+@pytest.mark.parametrize("split", [TRAIN, HELD_OUT])
+def test_a_content_word_belongs_to_one_split(split: str) -> None:
+    used = set().union(*map(stems, rows(split)))
+    assert len(used) > 1000
+    assert {held_out(word) for word in used} == {split == HELD_OUT}
+
+
+def test_a_question_shares_more_with_its_sentence_than_with_any_other_or_asks_for_what_it_alone_tells() -> None:
+    answered = refused = 0
+    for row in rows(TRAIN):
+        everything = {(i, j): s for i, p in enumerate(row.passages) for j, s in enumerate(p.sentences)}
+        for asked in row.asked:
+            words = {stem for _, stem in asked.pieces if stem}
+            shared = {at: len(words & s.stems) for at, s in everything.items()}
+            if asked.source is None:
+                refused += 1
+                assert max(shared.values()) <= 1
+            else:
+                answered += 1
+                assert shared[asked.source] == max(shared.values()) > 0
+    assert 0.15 < refused / (answered + refused) < 0.4
 
 
 def test_the_same_seed_makes_the_same_rows() -> None:
-    one, two = (Corpus(11).row(guides=0.5, scrambled=0.2, passages=3, most=3) for _ in range(2))
-    assert (one.prefix(), one.branches()) == (two.prefix(), two.branches())
+    assert rows(TRAIN, 5) == rows(TRAIN, 5)
+
+
+def test_measured_cases_are_what_they_are_called() -> None:
+    cases = unseen(60)
+    for case in cases:
+        assert bool(case.sentence) == bool(case.number)
+        if case.sentence:
+            assert case.sentence in case.passages[case.number - 1][1]
+    for case, away in zip([c for c in cases if c.sentence], shuffled_away(cases), strict=True):
+        assert case.question == away.question
+        assert not any(case.sentence in text for _, text in away.passages)
+    assert len(guides()) >= 200
+    assert all(case.sentence in case.passages[case.number - 1][1] for case in guides())
+    assert not any(case.sentence for case in foreign())
 
 
 def test_measured_contexts_hold_the_answering_section() -> None:
-    import random
-
     sections = load_sections()
     for gold in sections:
         shown = context(sections, random.Random(gold.heading), gold, 3)
         assert gold in shown
         assert len(shown) == 3
-    assert len(SETS) >= 6

@@ -17,14 +17,15 @@ from tokenizers import Tokenizer
 from torch import nn
 from torch.nn import functional
 
-from .batches import CHOICE, Encoded, collate, encode
-from .corpus import ABSTAIN, Corpus, Row, question_text
+from .batches import Encoder, batches
+from .corpus import Corpus, Size
 from .export import load
 from .model import Model
 from .train import SEED, loss_of, rate, settle
 
 RANK, ALPHA = 16, 32.0
-RATE = 2e-3
+RATE = 1e-3
+ROWS, TOKENS = Size(passages=3, sentences=4, questions=10), 3072
 PARTS = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
 
 
@@ -53,42 +54,22 @@ def adapt(model: Model) -> dict[str, Adapted]:
     return made
 
 
-def steps_text(row: Row, answer: tuple[str, int] | None) -> str:
-    """The answer as numbered steps. An abstention stays as it is: whoever reads it knows it by its words."""
-    if answer is None:
-        return ABSTAIN
-    lines = [answer[0]]
-    if answer[0] in row.following:
-        lines.append(row.following[answer[0]])
-    return "\n".join(f"{i}. {line} [{answer[1]}]" for i, line in enumerate(lines, 1))
-
-
-def encode_steps(tokenizer: Tokenizer, row: Row, branches: int) -> Encoded:
-    """As in training the model, with the answers as steps."""
-    pairs = [(question_text(q), steps_text(row, a)) for q, a in row.asked[:branches]]
-    made = encode(tokenizer, row.pieces(), pairs, 0.0)
-    for at, weight in enumerate(made.weights):
-        if weight == CHOICE[0] and made.weights[at - 1] == 0.0:
-            # Here the sentence is chosen after `1. `, not at once.
-            made.weights[at + 2 : at + 4] = [4.0, 2.0]
-    return made
-
-
 def train(model: Model, tokenizer: Tokenizer, steps: int) -> dict[str, Adapted]:
-    """`steps` updates of the adapter alone."""
+    """`steps` updates of the adapter alone, on the model's own kind of rows with the answers as steps."""
     adapted = adapt(model)
     weights = [p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=RATE, weight_decay=0.0)
-    corpus, started = Corpus(SEED + 2), time.monotonic()
+    source = batches(Encoder(tokenizer), Corpus(SEED + 2), ROWS, TOKENS, steps=True)
+    started = time.monotonic()
     for step in range(steps):
-        rows = [corpus.row(guides=0.8, scrambled=0.0, passages=3, most=4) for _ in range(6)]
-        loss, right = loss_of(model, collate([encode_steps(tokenizer, row, 8) for row in rows]))
+        loss, right = loss_of(model, next(source))
         loss.backward()
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
         for group in optimiser.param_groups:
             group["lr"] = RATE * rate((step + 1) / steps)
         optimiser.step()
         optimiser.zero_grad()
-        if (step + 1) % 25 == 0:
+        if (step + 1) % 20 == 0:
             took = time.monotonic() - started
             print(f"{step + 1:5d} loss {loss.item():.3f} right {right.item():.3f} {took:.0f} s", flush=True)
     return adapted
@@ -118,7 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", type=Path, required=True, help="folder that train wrote")
     parser.add_argument("--out", type=Path, required=True, help="the .gguf to write")
-    parser.add_argument("--steps", type=int, default=260)
+    parser.add_argument("--steps", type=int, default=160)
     given = parser.parse_args()
     settle(SEED + 2)
     model, tokenizer = load(given.weights)

@@ -1,4 +1,4 @@
-"""Rows as tensors: one context shared by several questions that cannot see each other."""
+"""Rows as tensors: one context shared by several questions that cannot see each other, and where to look for what."""
 
 from __future__ import annotations
 
@@ -6,164 +6,211 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from .corpus import Corpus, Row, alone
+from .corpus import ABSTAIN, GREETING, SYSTEM, Corpus, Passage, Piece, Row, Size, alone
 
-# What the first tokens of an answer count.
-CHOICE = (3.0, 2.0, 1.5)
+HEAD = f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n"
+OPEN = "<|im_end|>\n<|im_start|>assistant\n"
+CHOICE = 3.0
+"""What the first token of an answer counts: it chooses the sentence, the others copy it."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """One step of the curriculum, used until `until` (a share of the training). No passages: random tokens, repeated.
-
-    `number` is what the passage number counts that ends an answer. `read` is what a token counts that the model need
-    not say: enough to learn the words of the texts early on.
-    """
-
-    until: float
-    guides: float = 0.0
-    scrambled: float = 0.0
-    read: float = 0.0
-    number: float = 1.0
-    loose: float = 0.0
-    fewest: int = 1
-    passages: int = 0
-    most: int = 0
-
-
-@dataclass(slots=True)
-class Encoded:
-    """One row as numbers. `branch` is 0 for the shared context, then 1, 2, ... for each question.
-
-    `passage` is the number of the passage that a token stands in, or that an answer's token is copied from, or 0.
-    """
-
-    ids: list[int]
-    places: list[int]
-    branch: list[int]
-    weights: list[float]
-    passage: list[int]
+# Columns of an encoded row, one number a token.
+IDS, PLACE, BRANCH, TARGET, SENTENCE, STEM, FIRST, LATER, NUMBER, SOURCE, TOLD, SAID = range(12)
+"""In this order: the token; its position; 0 in the context, or the question's number; ten times what guessing it
+counts; the number of its sentence in the context, from 1; the number of its content word, from 1; where its sentence
+begins, where its fourth token is, and where its passage's number is, each -1 for nowhere; what the token after it
+is copied from, or -1; 1 in a word of a question that the answer has; in an answer, the sentence it is copied from."""
+_EMPTY = (0, 0, 0, 0, 0, 0, -1, -1, -1, -1, 0, 0)
+COLUMNS = len(_EMPTY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Tensors [rows, length]; `seen` is [rows, 1, length, length]. Row i of `weights` weighs the guess of `target`."""
+    """Tensors [rows, length] by column: a context, padded to `context` tokens, then questions of `span` tokens."""
 
-    ids: torch.Tensor
-    places: torch.Tensor
-    seen: torch.Tensor
-    target: torch.Tensor
-    weights: torch.Tensor
-    passage: torch.Tensor
+    columns: torch.Tensor
+    context: int
+    span: int
 
+    def __getitem__(self, column: int) -> torch.Tensor:
+        return self.columns[..., column]
 
-def encode_row(tokenizer: Tokenizer, row: Row, branches: int, stage: Stage) -> Encoded:
-    """The shared context and up to `branches` questions."""
-    made = encode(tokenizer, row.pieces(), row.branches()[:branches], stage.read, stage.number)
-    sources = [0] + [answer[1] if answer else 0 for _, answer in row.asked[:branches]]
-    for at, branch in enumerate(made.branch):
-        if branch and made.weights[at] >= 1.0:
-            made.passage[at] = sources[branch]
-    return made
+    def seen(self, row: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+        """[lines, length]: what token `at` of row `row` may look at."""
+        branch = self[BRANCH][row]
+        own = branch == self[BRANCH][row, at][:, None]
+        before = torch.arange(branch.shape[1])[None] <= at[:, None]
+        return ((branch == 0) | own) & before
 
 
-def encode(
-    tokenizer: Tokenizer, pieces: list[str], branches: list[tuple[str, str]], read: float, number: float = 1.0
-) -> Encoded:
-    """Token numbers of a context and its (rest of prompt, answer) branches; every branch starts where that ends."""
-    texts = [*pieces, *(text for pair in branches for text in (pair[0], pair[1] + "<|im_end|>"))]
-    coded = [e.ids for e in tokenizer.encode_batch(texts, add_special_tokens=False)]
-    # Pieces end in line breaks, where the tokenizer cuts anyway: apart they give the same tokens as joined.
-    head = [token for piece in coded[: len(pieces)] for token in piece]
-    parts = coded[len(pieces) :]
-    inside = [number for number, piece in enumerate(coded[: len(pieces)]) for _ in piece]
-    made = Encoded(list(head), list(range(len(head))), [0] * len(head), [read] * len(head), inside)
-    for branch in range(len(branches)):
-        prompt, answer = parts[2 * branch], parts[2 * branch + 1]
-        said = [*CHOICE, *[1.0] * len(answer)][: len(answer)]
-        # An answer ends in its passage number, a bracket and the end token.
-        said[-3] *= number
-        # The first tokens choose the sentence; the others only copy it.
-        made.ids += prompt + answer
-        made.places += range(len(head), len(head) + len(prompt) + len(answer))
-        made.branch += [branch + 1] * (len(prompt) + len(answer))
-        made.weights += [read] * len(prompt) + said
-        made.passage += [0] * (len(prompt) + len(answer))
-    return made
+class _Lines(list[list[int]]):
+    """The tokens of a row as they come, a list of columns each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place = self.branch = 0
+
+    def begin(self, branch: int, place: int) -> None:
+        self.branch, self.place = branch, place
+
+    def add(self, token: int, more: dict[int, int] | None = None) -> None:
+        line = list(_EMPTY)
+        line[IDS], line[PLACE], line[BRANCH] = token, self.place, self.branch
+        for column, value in (more or {}).items():
+            line[column] = value
+        self.append(line)
+        self.place += 1
 
 
-def collate(rows: list[Encoded]) -> Batch:
-    """Pads rows to one length and works out who sees whom."""
-    length = max(len(r.ids) for r in rows)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Context:
+    """Where things stand in a row's context."""
 
-    def padded(values: list[list[float]], fill: float, kind: torch.dtype) -> torch.Tensor:
-        return torch.tensor([v + [fill] * (length - len(v)) for v in values], dtype=kind)
-
-    ids = padded([r.ids for r in rows], 0, torch.long)
-    places = padded([r.places for r in rows], 0, torch.long)
-    branch = padded([r.branch for r in rows], -1, torch.long)
-    weights = padded([r.weights for r in rows], 0.0, torch.float32)
-    passage = padded([r.passage for r in rows], 0, torch.long)
-    order = torch.arange(length)
-    seen = (branch[:, None, :] == 0) | (branch[:, None, :] == branch[:, :, None])
-    seen = seen & (order[None, None, :] <= order[None, :, None])
-    # What comes next is the next token of the same branch. The first token of each branch is guessed by nobody.
-    same = branch[:, 1:] == branch[:, :-1]
-    return Batch(
-        ids=ids,
-        places=places,
-        seen=seen[:, None],
-        target=ids[:, 1:],
-        weights=weights[:, 1:] * same.float(),
-        passage=passage,
-    )
+    stems: dict[str, int]
+    """Content word to its number."""
+    spans: dict[tuple[int, int], int]
+    """(passage, sentence) to the sentence's number."""
+    tokens: dict[int, list[int]]
+    """A sentence's number to its tokens' places."""
+    numbers: list[int]
+    """Place of each passage's number."""
+    length: int
 
 
-def repeats(rng: random.Random, vocabulary: int, tokens: int) -> Batch:
-    """Random tokens, then the same again: the shortest way to learn to look up what came after the last time."""
-    length = rng.randint(12, 48)
-    rows = []
-    for _ in range(tokens // (2 * length)):
-        once = [rng.randrange(3, vocabulary) for _ in range(length)]
-        cut = rng.randrange(0, length // 2)
-        again = once[cut:] + once[:cut]
-        both = once + again
-        rows.append(
-            Encoded(
-                both, list(range(2 * length)), [0] * (2 * length), [0.0] * length + [1.0] * length, [0] * (2 * length)
-            )
-        )
-    return collate(rows)
+class Encoder:
+    """Turns rows into numbers."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+        self.space = tokenizer.token_to_id("Ġ")
+        self.head = tokenizer.encode(HEAD, add_special_tokens=False).ids
+        self.tail = tokenizer.encode(OPEN, add_special_tokens=False).ids
+        self.end = tokenizer.token_to_id("<|im_end|>")
+        self.opener = tokenizer.token_to_id("Ġ[")
+        self.closer = tokenizer.token_to_id("]")
+        self.abstain = [*tokenizer.encode(ABSTAIN, add_special_tokens=False).ids, self.end]
+
+    def row(self, row: Row, *, steps: bool = False) -> np.ndarray:
+        """[length, columns]: the context and each question with its answer; `steps` is the adapter's form."""
+        out, stems, spans = _Lines(), dict[str, int](), dict[tuple[int, int], int]()
+        written = [self._passage(i, passage, stems, spans) for i, passage in enumerate(row.passages)]
+        asked = [_marked([("Question: ", ""), *one.pieces], stems) for one in row.asked]
+        texts = [*(text for text, _, _ in written), *(text for text, _ in asked)]
+        coded = self.tokenizer.encode_batch(texts, add_special_tokens=False)
+        for token in self.head:
+            out.add(token)
+        tokens: dict[int, list[int]] = {}
+        numbers = []
+        for code, (_, marks, owners) in zip(coded, written, strict=False):
+            number = len(out) + 1
+            numbers.append(number)
+            for token, (_, stop) in zip(code.ids, code.offsets, strict=True):
+                sentence, here = owners[stop - 1], len(out)
+                if sentence and token == self.space and sentence not in tokens:
+                    sentence = 0  # the space before a sentence is not part of it
+                if sentence:
+                    tokens.setdefault(sentence, []).append(here)
+                own = tokens.get(sentence, [-1])
+                place = {FIRST: own[0], LATER: own[min(3, len(own) - 1)], NUMBER: number if here >= number else -1}
+                out.add(token, {SENTENCE: sentence, STEM: marks[stop - 1], **place})
+        context = _Context(stems=stems, spans=spans, tokens=tokens, numbers=numbers, length=len(out))
+        for branch, (one, code, (_, marks)) in enumerate(
+            zip(row.asked, coded[len(written) :], asked, strict=True), start=1
+        ):
+            out.begin(branch, context.length)
+            told = {stems[s] for s in row.passages[one.source[0]].sentences[one.source[1]].stems} if one.source else ()
+            for token, (_, stop) in zip(code.ids, code.offsets, strict=True):
+                out.add(token, {STEM: marks[stop - 1], TOLD: int(marks[stop - 1] in told)})
+            for token in self.tail:
+                out.add(token)
+            if one.source is None:
+                for nth, token in enumerate(self.abstain):
+                    out.add(token, {TARGET: 10 if nth else int(10 * CHOICE)})
+                continue
+            following = (one.source[0], one.source[1] + 1)
+            for nth, spot in enumerate([one.source, following] if steps and following in spans else [one.source]):
+                lead = ("\n" if nth else "") + f"{nth + 1}. " if steps else ""
+                self._quote(out, lead, context, spot)
+            out.add(self.end, {TARGET: 10})
+        return np.array(out, dtype=np.int64)
+
+    def _passage(
+        self, index: int, passage: Passage, stems: dict[str, int], spans: dict[tuple[int, int], int]
+    ) -> tuple[str, list[int], list[int]]:
+        """Its text, and for each character the number of its content word and of its sentence."""
+        text, marks = _marked([(f"[{index + 1}] ", ""), *passage.place, ("\n", "")], stems)
+        owners = [0] * len(text)
+        for nth, sentence in enumerate(passage.sentences):
+            glue = passage.glue if nth else ""
+            body, body_marks = _marked(sentence.pieces, stems)
+            spans[index, nth] = len(spans) + 1
+            text += glue + body
+            marks += [0] * len(glue) + body_marks
+            owners += [0] * len(glue) + [spans[index, nth]] * len(body)
+        return text + "\n\n", [*marks, 0, 0], [*owners, 0, 0]
+
+    def _quote(self, out: _Lines, lead: str, context: _Context, spot: tuple[int, int]) -> None:
+        """`lead`, the sentence, and its passage's number."""
+        said, number = context.spans[spot], context.numbers[spot[0]]
+        for token in self.tokenizer.encode(lead, add_special_tokens=False).ids:
+            out.add(token, {TARGET: 10, SAID: said})
+        for nth, source in enumerate(context.tokens[said]):
+            out[-1][SOURCE], out[-1][SAID] = source, said
+            out.add(out[source][IDS], {TARGET: 10 if nth else int(10 * CHOICE), SAID: said})
+        out.add(self.opener, {TARGET: 10, SAID: said, SOURCE: number})
+        out.add(out[number][IDS], {TARGET: 20, SAID: said})
+        out.add(self.closer, {TARGET: 10, SAID: said})
+
+    def alone(self, rng: random.Random) -> np.ndarray:
+        """A message without passages, and what is said to it."""
+        out = _Lines()
+        for token in self.tokenizer.encode(f"<|im_start|>user\n{alone(rng)}{OPEN}", add_special_tokens=False).ids:
+            out.add(token)
+        for token in self.tokenizer.encode(f"{GREETING}<|im_end|>", add_special_tokens=False).ids:
+            out.add(token, {TARGET: 10})
+        return np.array(out, dtype=np.int64)
+
+
+def _marked(pieces: list[Piece], stems: dict[str, int]) -> tuple[str, list[int]]:
+    """Text, and the number of the content word that each character is in."""
+    marks: list[int] = []
+    for text, stem in pieces:
+        marks += [stems.setdefault(stem, len(stems) + 1) if stem else 0] * len(text)
+    return "".join(text for text, _ in pieces), marks
+
+
+def collate(coded: list[np.ndarray]) -> Batch:
+    """Pads contexts to one length, and every question to another."""
+    parts = [np.split(row, np.flatnonzero(np.diff(row[:, BRANCH])) + 1) for row in coded]
+    context = -(-max(len(p[0]) for p in parts) // 8) * 8
+    span = max((len(b) for p in parts for b in p[1:]), default=0)
+    count = max(len(p) - 1 for p in parts)
+    columns = np.zeros((len(parts), context + count * span, COLUMNS), dtype=np.int64)
+    columns[..., FIRST : SOURCE + 1] = -1
+    columns[..., BRANCH] = -1
+    for i, (head, *asked) in enumerate(parts):
+        columns[i, : len(head)] = head
+        for b, part in enumerate(asked):
+            start = context + b * span
+            columns[i, start : start + len(part)] = part
+    return Batch(columns=torch.from_numpy(columns), context=context, span=span)
 
 
 def batches(
-    tokenizer: Tokenizer, corpus: Corpus, stage: Stage, tokens: int, branches: int, pool: int = 48
+    encoder: Encoder, corpus: Corpus, size: Size, tokens: int, *, steps: bool = False, pool: int = 64
 ) -> Iterator[Batch]:
     """Batches of about `tokens` tokens; rows of like length go together, so that little is padding."""
-    rng: random.Random = corpus.rng
-    while not stage.passages:
-        yield repeats(rng, tokenizer.get_vocab_size(), tokens)
-    corpus.loose = stage.loose
     while True:
-        encoded = []
-        for _ in range(pool):
-            row = corpus.row(
-                guides=stage.guides,
-                scrambled=stage.scrambled,
-                passages=stage.passages,
-                most=stage.most,
-                fewest=stage.fewest,
-            )
-            encoded.append(encode_row(tokenizer, row, branches, stage))
-        encoded += [encode(tokenizer, [""], [alone(rng, corpus)], stage.read) for _ in range(pool // 24)]
-        encoded.sort(key=lambda e: len(e.ids))
-        groups: list[list[Encoded]] = [[]]
-        for row_ in encoded:
-            if groups[-1] and (len(groups[-1]) + 1) * len(row_.ids) > tokens:
+        coded = [encoder.row(corpus.row(size), steps=steps) for _ in range(pool)]
+        coded += [encoder.alone(corpus.rng)] * (corpus.rng.random() < 0.5)
+        coded.sort(key=len)
+        groups: list[list[np.ndarray]] = [[]]
+        for row in coded:
+            if groups[-1] and (len(groups[-1]) + 1) * len(row) > tokens:
                 groups.append([])
-            groups[-1].append(row_)
-        rng.shuffle(groups)
+            groups[-1].append(row)
+        corpus.rng.shuffle(groups)
         yield from (collate(group) for group in groups)

@@ -1,7 +1,10 @@
-"""Makes the model's training rows: passages, several questions about them, and the answers.
+"""Makes the model's training rows: passages, several questions about them, the answers, and where each word comes from.
 
-One row is one context with many questions: `train` hides the questions from each other, so that the passages are read
-once for all of them. The wording of the prompt is the pipeline's contract and must not drift from it.
+One row is one context with many questions: training hides the questions from each other, so that the passages are
+read once for all of them. The wording of the prompt is the pipeline's contract and must not drift from it.
+
+A question is fair when the sentence that answers it shares more of its content words than any other sentence does,
+or as many and alone tells the kind of thing that is asked for. Otherwise the right answer is to abstain.
 """
 
 from __future__ import annotations
@@ -11,8 +14,19 @@ import re
 from dataclasses import dataclass, field
 
 from . import words
-from .guides import Question, Section, load_extras, load_questions, load_sections
-from .templates import ALONE, FILLERS, OFF_TOPIC, OPENINGS, PATTERNS
+from .templates import (
+    ALONE,
+    ANY_OPENINGS,
+    BANS,
+    FACTS,
+    FRONTS,
+    GLUE,
+    HELPERS,
+    OPENINGS,
+    ORDERS,
+    TAILS,
+    TRAILS,
+)
 
 SYSTEM = (
     "Answer only from the passages. After each statement give its passage number in square brackets. "
@@ -20,307 +34,323 @@ SYSTEM = (
 )
 ABSTAIN = "These documents don't tell."
 GREETING = "I answer questions about your documents."
+_SLOT = re.compile(r"\{(\w)\}")
 
-_STOP_WORDS = (
-    "the a an of to in on at for with and or is are be if it its do not no more than least by your you them from "
-    "each every into over under before after until when while about as that this what is left"
-)
-_STOP = frozenset(_STOP_WORDS.split())
+Piece = tuple[str, str]
+"""A bit of text and the content word it is a form of, or ''."""
+
+
+@dataclass(slots=True)
+class Sentence:
+    """One sentence as pieces, without the white space around it."""
+
+    pieces: list[Piece]
+    kinds: frozenset[str] = frozenset()
+    stems: frozenset[str] = frozenset()
+
+    def text(self) -> str:
+        return "".join(text for text, _ in self.pieces)
+
+
+@dataclass(slots=True)
+class Asked:
+    """A question, and the passage (from 0) and sentence (from 0) that answer it, or None."""
+
+    pieces: list[Piece]
+    source: tuple[int, int] | None
+
+    def text(self) -> str:
+        return "".join(text for text, _ in self.pieces)
 
 
 @dataclass(slots=True)
 class Passage:
-    """A passage as the model sees it."""
+    """A passage as the model sees it. `glue` is what stands between its sentences."""
 
-    title: str
-    heading: str
-    sentences: list[str]
+    place: list[Piece]
+    sentences: list[Sentence]
+    glue: str = " "
 
 
 @dataclass(slots=True)
 class Row:
-    """One context and the questions asked about it. An answer is (sentence, passage number from 1) or None."""
+    """One context and the questions asked about it."""
 
     passages: list[Passage]
-    asked: list[tuple[str, tuple[str, int] | None]]
-    newline: bool = False
-    following: dict[str, str] = field(default_factory=dict)
-
-    def pieces(self) -> list[str]:
-        """The chat text up to the question: what comes before the passages, then each passage."""
-        joint = "\n" if self.newline else " "
-        return [f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n"] + [
-            f"[{i}] {p.title} > {p.heading}\n{joint.join(p.sentences)}\n\n" for i, p in enumerate(self.passages, 1)
-        ]
-
-    def prefix(self) -> str:
-        """The pieces joined: shared by every question of the row."""
-        return "".join(self.pieces())
-
-    def branches(self) -> list[tuple[str, str]]:
-        """(the rest of the prompt, the answer) for each question."""
-        return [(question_text(q), answer_text(a)) for q, a in self.asked]
+    asked: list[Asked] = field(default_factory=list)
 
 
-def question_text(question: str) -> str:
-    """The prompt from the question on, with the assistant's turn opened."""
-    return f"Question: {question}<|im_end|>\n<|im_start|>assistant\n"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How large rows are: passages, sentences a passage, questions a row (each at most), and how hard."""
 
-
-def answer_text(answer: tuple[str, int] | None) -> str:
-    """What the model is to say, without the end token."""
-    return ABSTAIN if answer is None else f"{answer[0]} [{answer[1]}]"
+    passages: int
+    sentences: int
+    questions: int
+    fewest: int = 1
+    hard: float = 1.0
+    """How likely words and frames are shared between sentences."""
 
 
 class Corpus:
-    """An endless, seeded source of rows."""
+    """An endless, seeded source of rows in the words of one split."""
 
-    def __init__(self, seed: int, *, sections: list[Section] | None = None, questions: list[Question] | None = None):
+    def __init__(self, seed: int, split: str = words.TRAIN) -> None:
         self.rng = random.Random(seed)
-        self.sections = load_sections() if sections is None else sections
-        self.extras = load_extras()
-        # How often a question is worded more loosely than it was written.
-        self.loose = 0.0
-        self.questions: dict[tuple[str, str], list[str]] = {}
-        for question in load_questions() if questions is None else questions:
-            self.questions.setdefault((question.document, question.answer), []).append(question.text)
+        self.lexicon = words.Lexicon(self.rng, split)
+        self.topic: list[str] = []
+        self.said: set[str] = set()
+        self.hard = 1.0
 
-    # -- made-up text
+    # -- words
 
-    def thing(self, *, new: float = 0.4) -> str:
-        return words.invented(self.rng) if self.rng.random() < new else self.rng.choice(words.NOUNS)
+    def _word(self) -> str:
+        """A word, seldom one that the present sentence has already."""
+        word = self.lexicon.word()
+        if self.topic and self.rng.random() < 0.4 * self.hard:
+            word = self.rng.choice(self.topic)
+            if word in self.said and self.rng.random() < 0.85:
+                word = self.lexicon.word()
+        self.said.add(word)
+        return word
 
-    def filling(self) -> dict[str, str]:
-        """One value for every slot of the patterns."""
-        rng = self.rng
-        verb = rng.choice(words.VERBS) if rng.random() < 0.8 else words.invented(rng)
-        plural = rng.choice(words.PLURALS) if rng.random() < 0.7 else words.invented(rng) + "s"
-        return {
-            "n": str(words.number(rng)), "m": str(words.number(rng)), "x": self.thing(), "y": self.thing(),
-            "xs": plural, "a": rng.choice(words.ADJECTIVES), "v": verb, "V": verb.capitalize(),
-            "u": rng.choice(words.UNITS), "t": rng.choice(words.TIMES), "p": rng.choice(words.PLACES),
-            "w": words.invented(rng).capitalize(), "f": rng.choice(words.VERBS), "drug": rng.choice(words.DRUGS),
-            "who": rng.choice(words.PEOPLE),
-        }  # fmt: skip
+    def _fill(self, frame: str) -> list[Piece]:
+        """A frame with its slots filled; every slot a word of its own."""
+        rng, made, at = self.rng, [], 0
+        for slot in _SLOT.finditer(frame):
+            if slot.start() > at:
+                made.append((frame[at : slot.start()], ""))
+            made.append(self._slot(slot[1], rng))
+            at = slot.end()
+        if at < len(frame):
+            made.append((frame[at:], ""))
+        return made
 
-    def made_up(self, passages: int, most: int) -> Row:
-        """Passages of pattern sentences. Some share things or patterns, so that one word alone does not decide."""
-        rng, built, known = self.rng, [], []
-        shared = self.filling()
-        for number in range(1, passages + 1):
-            sentences: list[str] = []
-            for _ in range(rng.randint(1, most)):
-                pattern, asks = rng.choice(PATTERNS)
-                filling = self.filling()
-                for slot in ("x", "y", "v", "a", "w"):
-                    if rng.random() < 0.2:
-                        filling[slot] = shared[slot]
-                filling["V"] = filling["v"].capitalize()
-                if known and rng.random() < 0.3:
-                    pattern, asks = rng.choice(known)[2:4]
-                sentence = pattern.format(**filling)
-                sentences.append(sentence)
-                known.append((sentence, number, pattern, asks, [ask.format(**filling) for ask in asks], filling))
-            title = " ".join(self.thing() for _ in range(rng.randint(1, 3))).capitalize()
-            built.append(Passage(title, rng.choice(words.TOPICS), sentences))
-        row = Row(built, [])
-        counts: dict[str, int] = {}
-        for _, _, _, _, asks, _ in known:
-            for ask in asks:
-                counts[ask] = counts.get(ask, 0) + 1
-        for sentence, number, _, _, asks, _ in known:
-            single = [ask for ask in asks if counts[ask] == 1]
-            if single:
-                row.asked.append((self.noisy(rng.choice(single)), (sentence, number)))
-            if rng.random() < 0.35:
-                row.asked.append((self.keywords(sentence), (sentence, number)))
-        for _ in range(max(1, len(known) // 3)):
-            # The hardest questions without an answer differ from an answered one by a single thing.
-            _, _, _, asks, _, filling = rng.choice(known)
-            fresh = self.filling()
+    def _slot(self, kind: str, rng: random.Random) -> Piece:
+        if kind == "x":
+            return words.number(rng), ""
+        if kind == "u":
+            return rng.choice(words.UNITS) + "s", ""
+        if kind == "t":
+            return rng.choice(words.TIMES) + "s", ""
+        if kind == "o":
+            return rng.choice(words.TIMES), ""
+        if kind == "l":
+            return rng.choice(words.LENGTHS) + "s", ""
+        if kind in "yY":
+            plain = rng.choice(words.PLAIN_VERBS)
+            return (plain.capitalize() if kind == "Y" else plain), ""
+        word = self._word()
+        form = {"s": words.plural, "g": lambda w: w.rstrip("e") + "ing", "d": lambda w: w.rstrip("e") + "ed"}.get(kind)
+        text = form(word) if form else word
+        return (text.capitalize() if kind in "VW" else text), word
+
+    # -- sentences
+
+    def _sentence(self) -> Sentence:
+        """A sentence of one or more parts; its kinds are what it tells."""
+        rng, kinds = self.rng, set()
+        self.said.clear()
+        pick = rng.random()
+        if pick < 0.42:
+            frame, kind = rng.choice(FACTS)
+            parts = self._fill(frame)
+            kinds.add(kind)
+            if rng.random() < 0.2:
+                parts += self._tail(kinds)
+        elif pick < 0.55:
+            parts = self._fill(rng.choice(BANS))
+            kinds.add("ban")
             if rng.random() < 0.5:
-                asks, filling = rng.choice(PATTERNS)[1], fresh
-            ask = rng.choice(asks).format(**(filling | {"x": fresh["x"], "y": fresh["y"], "w": fresh["w"]}))
-            if ask not in counts:
-                row.asked.append((ask, None))
-        return row
-
-    def keywords(self, sentence: str) -> str:
-        """A question made of a sentence's own words, some left out."""
-        rng = self.rng
-        content = [w for w in re.findall(r"[A-Za-z]+", sentence) if w.lower() not in _STOP]
-        keep = [w for w in content if rng.random() < 0.75] or content
-        keep = keep[: rng.randint(2, 5)]
-        opening = rng.choice(("What about", "How", "When", "Tell me about", "Where", "Which", "How much", "How many"))
-        return f"{opening} {' '.join(w.lower() if w in content[:1] else w for w in keep)}?"
-
-    def noisy(self, question: str) -> str:
-        """Now and then a question as people put it: other small words, no capital, no question mark, a polite start."""
-        if self.loose and self.rng.random() < self.loose:
-            question = self.loosened(question)
-        if self.rng.random() < 0.3:
-            small = self.rng.choice((" do I ", " should I ", " must I ", " can I ", " do you "))
-            question = re.sub(r" (do|should|must) I ", small, question, count=1)
-            if self.rng.random() < 0.4:
-                question = re.sub(r"^How long ", "For how long ", question)
-        pick = self.rng.random()
-        if pick < 0.04:
-            return question[0].lower() + question[1:]
-        if pick < 0.08:
-            return question.rstrip("?")
-        if pick < 0.12:
-            return f"Please tell me: {question[0].lower()}{question[1:]}"
-        return question
-
-    def scrambled(self, passages: int, most: int) -> Row:
-        """Sentences of unrelated words, asked for by a few of them: nothing helps here but finding and copying."""
-        rng, built, asked = self.rng, [], []
-        used: set[str] = set()
-        for number in range(1, passages + 1):
-            sentences = []
-            for _ in range(rng.randint(1, most)):
-                count = rng.randint(3, 8)
-                line = [str(words.number(rng)) if rng.random() < 0.12 else self.thing(new=0.5) for _ in range(count)]
-                sentence = " ".join(line).capitalize() + "."
-                own = [w for w in line if w not in used and not w.isdigit()]
-                used.update(line)
-                sentences.append(sentence)
-                if own:
-                    keep = [w for w in own if rng.random() < 0.5][:4] or [rng.choice(own)]
-                    opening = rng.choice(
-                        ("What about", "How", "When", "Where", "Which", "How much", "How many", "May I")
-                    )
-                    asked.append((f"{opening} {' '.join(keep)}?", (sentence, number)))
-            built.append(
-                Passage(" ".join(self.thing() for _ in range(2)).capitalize(), rng.choice(words.TOPICS), sentences)
-            )
-        if rng.random() < 0.6:
-            absent = [w for w in (self.thing(new=0.5) for _ in range(rng.randint(1, 3))) if w not in used]
-            asked += [(f"What about {' '.join(absent)}?", None)] if absent else []
-        return Row(built, asked)
-
-    def loosened(self, question: str) -> str:
-        """Other openings, a word more, a word less: people do not ask in the words of a list."""
-        rng = self.rng
-        for pattern, others in OPENINGS:
-            if re.match(pattern, question) and rng.random() < 0.6:
-                question = re.sub(pattern, rng.choice(others), question, count=1)
-                break
-        line = question.rstrip("?").split(" ")
-        if len(line) > 5 and rng.random() < 0.35:
-            del line[rng.randrange(2, len(line))]
-        if rng.random() < 0.35:
-            line.insert(rng.randrange(2, len(line) + 1), rng.choice(FILLERS))
-        return " ".join(line) + "?"
-
-    # -- the guides' own text
-
-    def guides(self, passages: int) -> Row:
-        """Sections of the guides, numbers changed and words swapped for others, so that nothing is learnt by heart."""
-        rng = self.rng
-        chosen = self._related(passages)
-        asked: list[tuple[str, tuple[str, int] | None]] = []
-        built = []
-        for number, section in enumerate(chosen, 1):
-            sentences = list(section.sentences)
-            if section in self.extras:
-                built.append(Passage(section.title, section.heading, sentences))
-                continue
-            if len(sentences) > 1 and rng.random() < 0.25:
-                gone = sentences.pop(rng.randrange(len(sentences)))
-                asked += [(rng.choice(asks), None) for asks in self._asks(section, gone)]
-            if rng.random() < 0.15:
-                rng.shuffle(sentences)
-            for sentence in sentences:
-                for asks in self._asks(section, sentence):
-                    count = 2 if rng.random() < 0.4 else 1
-                    asked += [(self.noisy(q), (sentence, number)) for q in rng.sample(asks, min(count, len(asks)))]
-                if rng.random() < 0.25:
-                    asked.append((self.keywords(sentence), (sentence, number)))
-            built.append(Passage(section.title, section.heading, sentences))
-        for _ in range(max(1, len(asked) // 8)):
-            asked.append((self._foreign(chosen), None))
-        if rng.random() < 0.6:
-            asked.append((rng.choice(OFF_TOPIC).format(**self.filling()), None))
-        return self._changed(Row(built, asked, newline=rng.random() < 0.3))
-
-    def _related(self, passages: int) -> list[Section]:
-        """Sections to show together: often of one guide, as a search would find them."""
-        rng = self.rng
-        first = rng.choice(self.sections)
-        others = [s for s in self.sections if s is not first]
-        near = [s for s in others if s.document == first.document]
-        chosen = [first]
-        while len(chosen) < passages:
-            pool = [s for s in (near if rng.random() < 0.5 else others) if s not in chosen]
-            if rng.random() < 0.12:
-                pool = [s for s in self.extras if s.document == first.document or rng.random() < 0.3]
-            chosen.append(rng.choice(pool or others))
-        rng.shuffle(chosen)
-        return chosen
-
-    def _asks(self, section: Section, sentence: str) -> list[list[str]]:
-        asks = self.questions.get((section.document, sentence))
-        return [asks] if asks else []
-
-    def _foreign(self, chosen: list[Section]) -> str:
-        """A question that another section answers and none of those shown."""
-        here = {(s.document, t) for s in chosen for t in s.sentences}
-        while True:
-            key = self.rng.choice(list(self.questions))
-            if key not in here:
-                return self.rng.choice(self.questions[key])
-
-    def _changed(self, row: Row) -> Row:
-        """Numbers and words changed alike in passages, questions and answers."""
-        rng = self.rng
-        text = "\n".join(s for p in row.passages for s in p.sentences)
-        swaps: dict[str, str] = {}
-        if rng.random() < 0.7:
-            for digits in sorted(set(re.findall(r"\d+", text))):
-                if rng.random() < 0.7:
-                    swaps[digits] = str(words.number(rng))
-        if rng.random() < 0.35:
-            content = sorted({w for w in re.findall(r"\b[a-z]{3,}\b", text) if w not in _STOP})
-            for word in rng.sample(content, min(len(content), rng.randint(1, 6))):
-                swaps[word] = self.thing(new=0.6)
-        if not swaps:
-            return row
-        pattern = re.compile(r"\b(" + "|".join(re.escape(k) for k in sorted(swaps, key=len, reverse=True)) + r")\b")
-
-        def swap(value: str) -> str:
-            return pattern.sub(lambda m: swaps[m.group(1)], value)
-
-        for passage in row.passages:
-            passage.sentences = [swap(s) for s in passage.sentences]
-            passage.heading = swap(passage.heading)
-        row.asked = [(swap(q), (swap(a[0]), a[1]) if a else None) for q, a in row.asked]
-        return row
-
-    # -- the mixture
-
-    def row(self, *, guides: float, scrambled: float, passages: int, most: int, fewest: int = 1) -> Row:
-        """One row with `fewest` to `passages` passages, from the guides, of unrelated words, or else of patterns."""
-        rng = self.rng
-        count, pick = rng.randint(fewest, passages), rng.random()
-        if passages > 2 and rng.random() < 0.08:
-            count += 2
-        if pick < guides:
-            row = self.guides(count)
-        elif pick < guides + scrambled:
-            row = self.scrambled(count, most)
+                parts += self._tail(kinds)
+        elif pick < 0.93:
+            parts = self._fill(rng.choice(ORDERS))
+            kinds.add("what")
+            for _ in range(rng.choice((0, 1, 1, 1, 2, 2))):
+                parts += self._tail(kinds)
         else:
-            row = self.made_up(count, most)
-        for passage in row.passages:
-            row.following.update(zip(passage.sentences, passage.sentences[1:], strict=False))
-        rng.shuffle(row.asked)
+            parts = self._heap()
+        if rng.random() < 0.17:
+            kind = rng.choice(list(FRONTS))
+            kinds.add(kind)
+            head = parts[0][0]
+            parts[0] = (head[0].lower() + head[1:], parts[0][1])
+            parts = [*self._fill(rng.choice(FRONTS[kind])), (", " if rng.random() < 0.8 else " ", ""), *parts]
+        if rng.random() < 0.05:
+            parts += [(" (", ""), *self._fill(rng.choice(("{n}", "{x} {u}", "{s}", "about {x} {l}"))), (")", "")]
+        first = parts[0]
+        parts[0] = (first[0][0].upper() + first[0][1:], first[1])
+        parts.append(("." if rng.random() < 0.97 else rng.choice("!;:"), ""))
+        return Sentence(parts, frozenset(kinds), frozenset(stem for _, stem in parts if stem))
+
+    def _tail(self, kinds: set[str]) -> list[Piece]:
+        kind = self.rng.choice(("long", "often", "where", "where", "far", "when", "when", "with", "with", "why"))
+        kinds.add(kind)
+        return [(" ", ""), *self._fill(self.rng.choice(TAILS[kind]))]
+
+    def _heap(self) -> list[Piece]:
+        """Words in any order: nothing helps here but finding and copying."""
+        rng = self.rng
+        parts: list[Piece] = []
+        for _ in range(rng.randint(3, 8)):
+            if rng.random() < 0.35:
+                parts.append((rng.choice(GLUE) or "and", ""))
+            else:
+                parts += self._fill(rng.choice(("{n}", "{n}", "{s}", "{a} {n}", "{x}", "{g}", "{x} {u}", "{n}, {n}")))
+            parts.append((" ", ""))
+        return parts[:-1]
+
+    def _table(self) -> list[Sentence]:
+        """Rows of a table, each a `sentence` that nobody asks for."""
+        width = self.rng.randint(2, 3)
+        cells = ("{n}", "{a} {n}", "{x} {u}", "{x} {t}", "{n} {n}", "{x} {l}", "{s}")
+        rows = []
+        for _ in range(self.rng.randint(2, 4)):
+            parts: list[Piece] = [("|", "")]
+            for _ in range(width):
+                parts += [(" ", ""), *self._fill(self.rng.choice(cells)), (" |", "")]
+            parts[2] = (parts[2][0][0].upper() + parts[2][0][1:], parts[2][1])
+            rows.append(Sentence(parts, frozenset({"table"}), frozenset(stem for _, stem in parts if stem)))
+        rows.insert(1, Sentence([("|" + " --- |" * width, "")], frozenset({"table"})))
+        return rows
+
+    # -- questions
+
+    def _form(self, stem: str) -> Piece:
+        """A content word as a question may have it: as it is, several, or being done."""
+        pick = self.rng.random()
+        if pick < 0.72:
+            return stem, stem
+        if pick < 0.86:
+            return words.plural(stem), stem
+        if pick < 0.93:
+            return stem.rstrip("e") + "ing", stem
+        return (stem.capitalize(), stem) if pick < 0.96 else (stem.rstrip("e") + "ed", stem)
+
+    def _question(self, stems: list[str], kind: str) -> list[Piece]:
+        """Everyday words around content words."""
+        rng = self.rng
+        openings = OPENINGS.get(kind, ANY_OPENINGS)
+        opening = rng.choice(openings if rng.random() < 0.93 else ANY_OPENINGS)
+        parts = self._fill(opening)
+        if rng.random() < 0.75 and kind != "ban" and not opening.endswith((" to", " of", " about", " with", " if")):
+            parts.append((" " + rng.choice(HELPERS), ""))
+        if rng.random() < 0.2:
+            parts.append((" " + rng.choice(words.PLAIN_VERBS), ""))
+        for number, stem in enumerate(stems):
+            if (number or rng.random() < 0.5) and (glue := rng.choice(GLUE)):
+                parts.append((" " + glue, ""))
+            if rng.random() < 0.06:
+                parts.append((" " + rng.choice(words.FILLER_WORDS), ""))
+            text, word = self._form(stem)
+            parts += [(" ", ""), (text, word)]
+        if rng.random() < 0.16:
+            parts += [(" ", ""), *self._fill(rng.choice(TRAILS))]
+        pick = rng.random()
+        if pick < 0.04:
+            parts.insert(0, ("Please tell me: ", ""))
+        elif pick < 0.08:
+            parts[0] = (parts[0][0].lower(), parts[0][1])
+        parts.append(("?" if rng.random() < 0.95 else "", ""))
+        return parts
+
+    def _ask(self, row: Row, at: tuple[int, int], sentences: list[tuple[tuple[int, int], Sentence]]) -> Asked | None:
+        """A fair question to one sentence, or None if none was found."""
+        rng, sentence = self.rng, row.passages[at[0]].sentences[at[1]]
+        own = [stem for _, stem in sentence.pieces if stem]
+        own = list(dict.fromkeys(own))
+        if not own:
+            return None
+        count = min(len(own), rng.choice((1, 1, 2, 2, 2, 3, 3, 4)))
+        keep = set(rng.sample(own, count))
+        stems = [stem for stem in own if stem in keep]
+        if rng.random() < 0.25:
+            rng.shuffle(stems)
+        kind = rng.choice(sorted(sentence.kinds)) if sentence.kinds and rng.random() < 0.9 else ""
+        best = len(keep)
+        rivals = [s for place, s in sentences if place != at and len(keep & s.stems) >= best]
+        if rivals and (not kind or kind in ("what", "with") or any(kind in s.kinds for s in rivals)):
+            return None
+        place = [stem for _, stem in row.passages[at[0]].place if stem]
+        if place and rng.random() < 0.2:
+            stems.insert(rng.randint(0, len(stems)), rng.choice(place))
+        elif len(stems) > 1 and rng.random() < 0.12:  # one word that stands nowhere, as people have
+            stems.insert(rng.randint(0, len(stems)), self.lexicon.word())
+        return Asked(self._question(stems, kind), at)
+
+    def _unanswerable(self, sentences: list[tuple[tuple[int, int], Sentence]], used: frozenset[str]) -> Asked | None:
+        """A question with at most one content word that stands in the passages, and others that stand nowhere."""
+        rng = self.rng
+        stems = [w for w in (self.lexicon.word() for _ in range(rng.choice((1, 1, 2, 2, 3)))) if w not in used]
+        _, sentence = rng.choice(sentences)
+        if stems and sentence.stems and rng.random() < 0.5:
+            stems.insert(rng.randint(0, len(stems)), rng.choice(sorted(sentence.stems)))
+        if not stems:
+            return None
+        kind = rng.choice(sorted(sentence.kinds) or [""]) if rng.random() < 0.5 else rng.choice(list(OPENINGS))
+        return Asked(self._question(stems, kind), None)
+
+    # -- rows
+
+    def row(self, size: Size) -> Row:
+        """Passages that share words, as search results do, and fair questions about them."""
+        rng = self.rng
+        self.hard = size.hard
+        self.topic = [self.lexicon.word() for _ in range(rng.randint(2, 6))]
+        row = Row([])
+        title = self._title(3)
+        for _ in range(rng.randint(size.fewest, size.passages)):
+            if rng.random() < 0.5:
+                title = self._title(3)
+            glue = "\n" if rng.random() < 0.12 else "\n\n" if rng.random() < 0.08 else " "
+            if rng.random() < 0.08 and row.passages:
+                row.passages.append(Passage(self._place(title), self._table(), "\n"))
+                continue
+            made = [self._sentence() for _ in range(rng.randint(1, size.sentences))]
+            if rng.random() < 0.25 * size.hard and len(made) > 1:
+                self._twin(made)
+            row.passages.append(Passage(self._place(title), made, glue))
+        rng.shuffle(row.passages)
+        spots = [((i, j), s) for i, p in enumerate(row.passages) for j, s in enumerate(p.sentences)]
+        used = frozenset(stem for _, s in spots for stem in s.stems) | {
+            stem for p in row.passages for _, stem in p.place if stem
+        }
+        askable = [at for at, s in spots if "table" not in s.kinds]
+        for _ in range(size.questions * 2):
+            if len(row.asked) == size.questions:
+                break
+            if rng.random() < 0.24:
+                asked = self._unanswerable(spots, used)
+            else:
+                asked = self._ask(row, rng.choice(askable), spots)
+            if asked:
+                row.asked.append(asked)
         return row
 
+    def _twin(self, made: list[Sentence]) -> None:
+        """One sentence becomes another's double with a word or two changed: the hardest neighbour to tell apart."""
+        rng = self.rng
+        one, other = rng.sample(range(len(made)), 2)
+        pieces = list(made[one].pieces)
+        content = [i for i, (_, stem) in enumerate(pieces) if stem]
+        for i in rng.sample(content, min(len(content), rng.randint(1, 2))):
+            text = pieces[i][0]
+            fresh = self.lexicon.word()
+            pieces[i] = (fresh.capitalize() if text[0].isupper() else fresh, fresh)
+        pieces = [(words.number(rng), "") if text[0].isdigit() else (text, stem) for text, stem in pieces]
+        made[other] = Sentence(pieces, made[one].kinds, frozenset(stem for _, stem in pieces if stem))
 
-def alone(rng: random.Random, corpus: Corpus) -> tuple[str, str]:
-    """(a prompt without passages, what to say to it)."""
-    off_topic = rng.choice(OFF_TOPIC).format(**corpus.filling())
-    if rng.random() < 0.3:
-        return f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n{question_text(off_topic)}", ABSTAIN
-    message = rng.choice(ALONE) if rng.random() < 0.6 else off_topic
-    return f"<|im_start|>user\n{message}<|im_end|>\n<|im_start|>assistant\n", GREETING
+    def _title(self, most: int) -> list[Piece]:
+        rng = self.rng
+        frames = ("{n}", "{n} {n}", "{a} {n}", "{g} {n}", "{s} and {n}", "{n} at home", "How to {v} {n}", "{g} the {n}")
+        parts = self._fill(rng.choice(frames[: most * 3]))
+        parts[0] = (parts[0][0][0].upper() + parts[0][0][1:], parts[0][1])
+        return parts
+
+    def _place(self, title: list[Piece]) -> list[Piece]:
+        return list(title) if self.rng.random() < 0.08 else [*title, (" > ", ""), *self._title(1)]
+
+
+def alone(rng: random.Random) -> str:
+    """A message that comes without passages."""
+    return rng.choice(ALONE)

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from .measure import evaluation_cases
+from .cases import unseen
+from .corpus import SYSTEM
 from .model import Model, Shape
 from .tokenizer import CHAT_TEMPLATE, END, SPECIAL, START, TEXT_END, vocabulary
 
@@ -24,13 +25,15 @@ def load(folder: Path) -> tuple[Model, Tokenizer]:
     return model.eval(), Tokenizer.from_file(str(folder / "tokenizer.json"))
 
 
-def keep_answers(model: Model, tokenizer: Tokenizer, target: Path) -> None:
-    """Greedy answers to the measured evaluation prompts, for `measure --agree` to compare with."""
+def keep_answers(model: Model, tokenizer: Tokenizer, target: Path, count: int = 10) -> None:
+    """Greedy answers of PyTorch to the first measured cases, to compare with llama.cpp's."""
     end, kept = tokenizer.token_to_id(END), []
-    for one in evaluation_cases():
-        text = f"{START}system\n{one.system}{END}\n{START}user\n{one.user}{END}\n{START}assistant\n"
-        made = model.generate(tokenizer.encode(text, add_special_tokens=False).ids, end, most=40)
-        kept.append({"system": one.system, "user": one.user, "answer": tokenizer.decode(made)})
+    for one in unseen(count):
+        passages = "\n\n".join(f"[{n}] {place}\n{text}" for n, (place, text) in enumerate(one.passages, 1))
+        user = f"{passages}\n\nQuestion: {one.question}"
+        text = f"{START}system\n{SYSTEM}{END}\n{START}user\n{user}{END}\n{START}assistant\n"
+        made = model.generate(tokenizer.encode(text, add_special_tokens=False).ids, end, most=90)
+        kept.append({"user": user, "answer": tokenizer.decode(made)})
     target.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 

@@ -1,6 +1,6 @@
-"""Reads the demo's own texts: the six guides, their questions and the parallel sentences.
+"""Reads the demo's own texts: the guides, questions about them and the parallel sentences.
 
-What is made from them is left to `corpus` (for the model) and `phrases` (for the language pack).
+The model is only measured on them (`cases`); the language pack is trained on the parallel sentences (`phrases`).
 """
 
 from __future__ import annotations
@@ -64,27 +64,13 @@ def read_sections(path: Path) -> list[Section]:
     return sections
 
 
-def load_extras(folder: Path = DEMO / "docs") -> list[Section]:
-    """The sections without prose, as they stand: a search may find them too, and no answer is to come from them."""
-    extras = []
-    for path in sorted(folder.glob("*.md")):
-        head, *blocks = path.read_text(encoding="utf-8").split("\n## ")
-        for block in blocks:
-            heading, _, body = block.partition("\n")
-            if heading.strip() in NO_PROSE:
-                title = head.removeprefix("# ").strip()
-                text = (body.strip(),)
-                extras.append(Section(document=path.name, title=title, heading=heading.strip(), sentences=text))
-    return extras
-
-
 def load_sections(folder: Path = DEMO / "docs") -> list[Section]:
     """Every prose section of every guide, by file name."""
     return [section for path in sorted(folder.glob("*.md")) for section in read_sections(path)]
 
 
 def load_questions(path: Path = TRAINING / "questions.tsv") -> list[Question]:
-    """The questions the model is trained on. The evaluation questions are worded otherwise and are not among them."""
+    """Questions about some of the guides, beside the evaluation set. No model is trained on them."""
     return [Question(document=r["document"], text=r["question"], answer=r["answer"]) for r in _rows(path)]
 
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 
 from .guides import Pair, load_pairs
-from .words import number
+from .words import whole as number
 
 
 def _table(by: str, text: str) -> tuple[tuple[str, ...], ...]:

@@ -1,93 +1,134 @@
-"""Sentence patterns, each with questions that its sentence answers.
+"""Sentence frames of everyday English around invented words, by what each part of a sentence tells.
 
-Slots: {n} number, {m} second number, {x} {y} things, {xs} several things, {a} adjective, {v} verb, {u} unit,
-{t} span of time, {p} place, {w} a person's or place's name, {f} a short verb phrase. The same filling serves the
-sentence and its questions.
+Slots: {n} noun, {s} nouns, {v} verb, {V} the same with a capital, {g} its -ing form, {d} its -ed form, {a} adjective,
+{W} a name, {x} number, {u} units, {t} spans of time, {o} one span of time, {l} lengths, {y} an everyday verb, {Y} with
+a capital. A tail or frame has a kind: the kind of question that it answers.
 """
 
 from __future__ import annotations
 
-PATTERNS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("Add {n} {u} of {x} to each {y}.", ("How much {x} do I add to each {y}?", "How many {u} of {x} for a {y}?")),
-    ("Put {n} {u} of {x} into the {y}.", ("How much {x} goes into the {y}?", "What do I put into the {y}?")),
-    ("Mix {n} {u} of {x} with {m} {u} of {y}.", ("How much {x} do I mix with {y}?", "How do I mix {x} and {y}?")),
-    ("Use {n} {u} for each {x} if the {y} is {a}.", ("How many {u} if the {y} is {a}?", "What if the {y} is {a}?")),
-    ("Give each {x} {n} {u} of {y} a day.", ("How much {y} does each {x} get?", "What do I give each {x}?")),
-    ("Each {x} needs at least {n} {u} of {y}.", ("How much {y} does each {x} need?", "What does one {x} need?")),
-    ("{V} the {x} every {n} {t}.", ("How often do I {v} the {x}?", "When do I {v} the {x}?", "{V} the {x} when?")),
-    ("{V} the {x} for at least {n} {t}.", ("How long do I {v} the {x}?", "For how many {t} must I {v} the {x}?")),
-    ("{V} the {a} {x} with {y} for {n} {t}.", ("How long do I {v} the {a} {x}?", "With what do I {v} the {a} {x}?")),
-    ("{V} the {x} {n} times a day.", ("How many times a day do I {v} the {x}?", "How often should I {v} the {x}?")),
-    ("{V} the {x} and wait {n} {t}.", ("How long do I wait after I {v} the {x}?", "What do I do with the {x}?")),
-    ("{V} the {x} {p}.", ("Where do I {v} the {x}?", "Where should I {v} the {x}?")),
-    ("{V} the {x} before you {f} the {y}.", ("When do I {v} the {x}?", "What do I do before I {f} the {y}?")),
-    ("{V} the {x} at once if the {y} is {a}.", ("What do I do if the {y} is {a}?", "When do I {v} the {x} at once?")),
-    ("Keep the {x} {p}.", ("Where do I keep the {x}?", "Where should the {x} be kept?")),
-    ("Keep the {a} {x} between {n} and {m} degrees.", ("How cold do I keep the {a} {x}?", "How warm is the {a} {x}?")),
-    ("Do not {v} the {x} with {y}.", ("May I {v} the {x} with {y}?", "Can I {v} the {x} with {y}?")),
-    ("Never {v} a {a} {x}.", ("May I {v} a {a} {x}?", "Can I {v} a {a} {x}?")),
-    ("One {x} serves {n} {xs}.", ("How many {xs} does one {x} serve?", "For how many {xs} is one {x}?")),
-    ("A {x} lasts about {n} {t}.", ("How long does a {x} last?", "For how many {t} can I use a {x}?")),
-    ("The {x} is {n} {u} from the {y}.", ("How far is the {x} from the {y}?", "How far away from the {y} is the {x}?")),
-    ("Leave {n} {u} between the {x} and the {y}.", ("How much room between the {x} and the {y}?", "How far apart?")),
-    ("Throw away the {a} {x} after {n} {t}.", ("When do I throw away the {a} {x}?", "How long is the {a} {x} good?")),
-    ("Dry the {x} to {n} percent before storing.", ("How dry must the {x} be?", "To what percent do I dry the {x}?")),
-    ("{w} has {n} {a} {xs}.", ("How many {a} {xs} does {w} have?", "How many {xs} has {w}?")),
-    ("{w} keeps the {x} {p}.", ("Where does {w} keep the {x}?", "Who keeps the {x}?")),
-    ("{w} sold {n} {xs} for {m} coins.", ("How many {xs} did {w} sell?", "What did {w} sell?")),
-    ("The {x} of {w} weighs {n} kilograms.", ("How much does the {x} of {w} weigh?", "How heavy is {w}'s {x}?")),
-    ("The {x} in {w} opens at {n} and closes at {m}.", ("When does the {x} in {w} open?", "When does {w} close?")),
-    ("The {a} {x} costs {n} coins.", ("How much does the {a} {x} cost?", "What is the price of the {a} {x}?")),
-    ("The {x} was built by {w} {n} years ago.", ("Who built the {x}?", "How old is the {x}?")),
-    ("Call {w} if the {x} is {a}.", ("Who do I call if the {x} is {a}?", "What if the {x} is {a}?")),
-    ("The {w} road is closed for {n} {t}.", ("How long is the {w} road closed?", "Which road is closed?")),
-    ("Tie the {x} to the {y} with {n} ropes.", ("To what do I tie the {x}?", "How do I tie the {x}?")),
-    ("If there is no {x}, use {n} {u} of {y}.", ("What can I use if there is no {x}?", "What if I have no {x}?")),
-    ("If the {x} is {a}, leave it for {n} {t}.", ("How long if the {x} is {a}?", "What if the {x} is {a}?")),
-    ("Children under {n} years get {m} {u} of {x}.", ("How much {x} for children under {n} years?",)),
-    ("Go to {w} when the {x} is {a}.", ("When do I go to {w}?", "Where do I go when the {x} is {a}?")),
-)
+# What may follow a main clause, by kind.
+TAILS: dict[str, tuple[str, ...]] = {
+    "long": (
+        "for {x} {t}", "for at least {x} {t}", "for {x} to {x} {t}", "for up to {x} {t}", "for a whole {o}",
+        "within {x} {t}", "for no more than {x} {t}",
+    ),
+    "often": ("every {x} {t}", "every {o}", "{x} times a {o}", "once a {o}", "twice a {o}", "each {o}"),
+    "where": (
+        "in the {n}", "in a {a} {n}", "under the {n}", "near the {n}", "on a {a} {n}", "behind the {n}", "at the {n}",
+        "above the {n}", "next to a {n}", "inside the {n}", "outside the {n}", "between the {n} and the {n}",
+        "on the {a} side of the {n}", "in {s}", "into the {n}", "from the {n}", "to the {n}", "to a {a} {n}",
+    ),
+    "far": ("{x} {l} from the {n}", "at least {x} {l} from any {n}", "{x} {l} away from {s}", "{x} {l} above the {n}"),
+    "when": (
+        "before {g} the {n}", "after each {n}", "when the {n} is {a}", "if the {n} is {a}", "until the {n} is {a}",
+        "after {g}", "before the {n}", "as soon as the {n} {v}s", "if {s} {v}", "at once", "{x} {t} before the {n}",
+        "when you {v} a {n}", "during the {n}", "after {x} {t}", "if there is no {n}", "before you {v} the {n}",
+    ),
+    "with": ("with {n}", "with a {a} {n}", "with {a} {n} and {n}", "using a {n}", "with {x} {u} of {n}", "by {n}"),
+    "why": (
+        "so that the {n} stays {a}", "because {s} {v} it", "to {v} the {n}", "so that no {n} can {v}", "to stop {n}",
+        "because it is {a}", "or the {n} will {v}", "so {s} do not {v}",
+    ),
+}  # fmt: skip
 
-# Questions that nothing in the guides or in made-up text answers.
-OFF_TOPIC: tuple[str, ...] = (
-    "Who is the {who}?", "How do I repair a {y}?", "What is the price of {x}?", "When does the {y} arrive?",
-    "What is the dose of {drug}?", "How much {drug} for an adult?", "Where can I buy a {y}?", "What is {w}?",
-    "How many {xs} are there in {w}?", "When was {w} born?", "Who won the game?", "What is the weather today?",
-    "How do I cook {x}?", "How far is {w}?", "What is the phone number of the {who}?", "How do I plant {x}?",
-    "Can I keep a {y} in the {x}?", "How old is the {who}?", "What colour is the {y}?", "How do I build a {y}?",
-    "Which {y} is the best?", "What is the capital of {w}?", "When does the {y} close?", "Who wrote the book?",
-    "How much does a {y} cost?", "Where does the {who} live?", "How do I treat a snake bite?", "What is {drug} for?",
-    "How do I charge the {y}?", "Why is the sky blue?", "What language do they speak in {w}?", "How do I get to {w}?",
-    "How much {drug} should I give?", "Tell me a story.", "Is the {y} open on holidays?", "How do I treat a burn?",
+# What a sentence may begin with.
+FRONTS: dict[str, tuple[str, ...]] = {
+    "when": (
+        "If the {n} is {a}", "If a {n} {v}s", "Before {g} the {n}", "After the {n}", "When the {n} is {a}",
+        "In case of {n}", "After {g} the {n}", "If there is no {n}", "If {s} are {a}", "During a {n}",
+        "If you have no {n}", "When you {v} the {n}", "For a {a} {n}", "For {n}", "With {n}",
+    ),
+    "where": ("In the {n}", "In a {a} {n}", "Above {x} {l}", "Near the {n}", "On the {n}"),
+    "with": ("With a {n}", "Using {n}"),
+    "often": ("Every {o}", "Once a {o}", "Every {x} {t}"),
+}  # fmt: skip
+
+# Orders: they need an object and take tails.
+ORDERS: tuple[str, ...] = (
+    "{V} the {n}", "{V} the {n}", "{V} the {a} {n}", "{V} {n}", "{V} each {n}", "{V} the {n} and the {n}",
+    "{V} {a} {s}",
+    "{V} the {n} and {v} it", "{V} and {v} the {n}", "{Y} the {n}", "{Y} the {a} {n}", "{Y} {n}", "{Y} a {n}", "{Y} it",
+    "{V} it", "{V} them", "The {n} must be {d}", "The {n} should be {d}", "{s} are {d}", "You can {v} the {n}",
+    "Let the {n} {v}", "Let {n} {v}", "{Y} the {n} {a}", "{Y} the {n} of the {n}", "{V} one {n}", "{V} all {s}",
+    "{V} the {n} out of the {n}", "Make sure that the {n} is {a}", "Check the {n} and the {n}", "Wait {x} {t} and {v}",
+    "{V} down", "{V} your {n}", "Tell the {n}", "Ask the {n} to {v}", "{V} the {n} {a}ly",
+)  # fmt: skip
+
+# Orders that forbid.
+BANS: tuple[str, ...] = (
+    "Never {v} the {n}", "Do not {v} the {n}", "Never {y} {a} {n}", "Do not {y} a {n}", "Never {v} a {a} {n}",
+    "Do not {v} it", "No {n} may be {d}", "Do not let {s} {v}", "Never {v} {n} and {n}", "Do not {y} the {n}",
+)  # fmt: skip
+
+# Whole sentences with what each answers.
+FACTS: tuple[tuple[str, str], ...] = (
+    ("{Y} {x} {u} of {n} to each {n}", "much"), ("{Y} {x} {u} of {n}", "much"), ("{Y} {x} {u} of {n} a {o}", "much"),
+    ("Give {x} {u} of {n} for each {n}", "much"), ("{V} {x} {u} of {n} in {x} {u} of {n}", "much"),
+    ("Use {x} {u} for each {n} if the {n} is {a}", "much"), ("Each {n} needs at least {x} {u} of {n}", "much"),
+    ("A {n} needs {x} {s}", "many"), ("One {n} is enough for {x} {s}", "many"), ("One {n} serves {x} {s}", "many"),
+    ("A {a} {n} has {x} {s}", "many"), ("There must be {x} {s} for each {n}", "many"), ("{V} {x} {s}", "many"),
+    ("{Y} no more than {x} {s} in a {n}", "many"), ("{Y} {x} {u} of {n} after each {n}", "much"),
+    ("The {n} is {x} {l} {a}", "far"), ("The {n} should be {x} {l} {a} and {x} {l} {a}", "far"),
+    ("Leave {x} {l} between the {n} and the {n}", "far"), ("The {n} must be {x} {l} above the {n}", "far"),
+    ("Keep the {n} between {x} and {x} degrees", "warm"), ("The {n} is {a} above {x} degrees", "warm"),
+    ("{V} the {n} below {x} degrees", "warm"), ("{V} {n} to {x} percent {n}", "much"),
+    ("A {n} lasts {x} {t}", "long"), ("The {n} takes about {x} {t}", "long"), ("The {n} stays {a} for {x} {t}", "long"),
+    ("The {a} {n} costs {x} {s}", "much"), ("The {n} of a {n} weighs {x} {u}", "much"),
+    ("The {n} is {a} and {a}", "what"), ("{s} {v} in {a} {n}", "what"), ("A {n} that {v}s is a {a} {n}", "what"),
+    ("The {n} {v}s the {n}", "what"), ("Signs of {n} are {n}, {a} {n} and {n}", "what"),
+    ("{s} are {n} and {n}", "what"),
+    ("{n} comes from {s} that {v} in {n}", "what"), ("A {n} is a {a} {n} of {n}", "what"), ("{a} {n} {v}s", "what"),
+    ("Say {n} when you have {d}", "what"), ("Use channel {x} for {n}", "many"), ("The {n} can {v} a {n}", "what"),
+    ("{W} {v}s the {n}", "who"), ("The {n} {v}s the {n} first", "who"), ("Call {W} if the {n} is {a}", "who"),
+    ("Only a {n} may {v} the {n}", "who"), ("{W} keeps the {n}", "who"), ("A {n} should {v} the {n}", "who"),
+    ("Children under {x} {t} get {x} {u} of {n}", "much"), ("{s} over {x} {t} get {x} {u}", "much"),
+    ("The {n} of {W} opens at {x} and closes at {x}", "when"), ("The {n} begins in {W}", "when"),
+    ("It is {a} if {s} {v}", "when"), ("The {n} is {a} when it {v}s", "when"), ("Most {s} are not {a}", "what"),
+    ("This {v}s the {n}", "what"), ("They {v} the {n}", "what"), ("It {v}s {n} and {n}", "what"),
+    ("No {n} is needed for a {n}", "what"), ("More than {x} {s} is too {a}", "many"),
+    ("{a} {n} is a sign of {n}", "what"),
+)  # fmt: skip
+
+# How a question of each kind begins.
+OPENINGS: dict[str, tuple[str, ...]] = {
+    "long": ("How long", "How long", "For how long", "How many {t}", "For how many {t}", "How much time",
+             "After how long"),
+    "often": ("How often", "How many times a {o}", "How often", "When", "How frequently"),
+    "where": ("Where", "Where", "In what place", "To where", "From where"),
+    "far": ("How far", "How many {l}", "At what distance", "How much room", "How high", "How deep", "How wide"),
+    "when": ("When", "When", "At what time", "What if", "What do I do if", "What happens when", "In which case"),
+    "with": ("With what", "What", "How", "What can I use to", "Which things"),
+    "why": ("Why", "Why", "For what reason", "What for", "What is the reason to"),
+    "much": ("How much", "How many {u} of", "What amount of", "How many {u}", "What dose of", "What is the dose of"),
+    "many": ("How many", "How many", "What number of", "For how many"),
+    "warm": ("How warm", "How cold", "At what temperature", "At how many degrees", "What temperature"),
+    "what": ("What", "Which", "What is", "What are", "What does", "How"),
+    "who": ("Who", "Who", "Which person", "By whom", "What person"),
+    "ban": ("Can I", "May I", "Is it safe to", "Should I", "Am I allowed to", "Is it good to", "Do I", "Must I",
+            "What must I not"),
+}  # fmt: skip
+ANY_OPENINGS: tuple[str, ...] = (
+    "What about", "Tell me about", "How", "What is", "What should I do with", "Which", "How do I", "What do I do with",
+    "How should I", "How can I", "What must be done with", "What do the documents tell about", "What", "Is", "Are",
+)  # fmt: skip
+HELPERS: tuple[str, ...] = (
+    "do I", "should I", "must I", "can I", "do we", "should we", "does the", "should the", "must the", "is the", "are",
+    "may the", "do you", "will the", "must a", "should a", "can a", "is a", "must", "should", "does", "do", "are the",
+    "is",
+    "did", "does a", "need I", "do I have to", "should you", "does one", "ought I to",
+)  # fmt: skip
+GLUE: tuple[str, ...] = (
+    "the", "the", "the", "a", "of the", "of", "for the", "for a", "with", "with the", "in the", "in", "and", "to the",
+    "from the", "if the", "when", "to", "on the", "that", "before", "after", "", "", "", "my", "your", "each", "by",
+)  # fmt: skip
+TRAILS: tuple[str, ...] = (
+    "safely", "a {o}", "each {o}", "first", "in one {o}", "again", "before use", "to be safe", "at home", "at once",
+    "in a {o}", "get", "need", "be", "have", "do", "here", "now", "for",
 )  # fmt: skip
 
 # Messages that come alone, without passages.
 ALONE: tuple[str, ...] = (
     "Hello.", "Hello", "Good morning.", "Hi", "Who are you?", "What can you do?", "Thank you.", "Help", "test",
     "How are you?", "Hello there!", "What is this?", "Can you help me?",
-)  # fmt: skip
-
-# Other ways to begin a question, for the same answer.
-OPENINGS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    (
-        r"How long (should|do|must|may|can) I",
-        ("For how long must I", "How many minutes do I", "How long do we need to"),
-    ),
-    (r"How long", ("For how long", "How much time", "For what time")),
-    (r"For how many (minutes|hours|days|years|seconds)", ("How long", "For what time")),
-    (r"How (often|many times)", ("How frequently", "How many times", "At what times")),
-    (r"How much (?=\w+ (for|do|should|does|must))", ("What amount of ", "How many measures of ", "What dose of ")),
-    (r"How many", ("What number of", "How many of the", "Up to how many")),
-    (r"At what temperature", ("What temperature", "How warm or cold")),
-    (r"(To what|How) (?=\w+ (must|do|should))", ("What ", "How ")),
-    (r"Where (do|should) I", ("In what place do I", "Where must we", "Where can I")),
-    (r"When (do|should|must) I", ("At what time do I", "When must we", "When is it time to")),
-    (r"(May|Can|Should) I", ("Is it good to", "Am I allowed to", "Is it safe to")),
-    (r"What (do|should) I do", ("What must be done", "What is there to do", "What should we do")),
-    (r"How (do|should) I", ("How must I", "How can we", "In what way do I")),
-    (r"Who", ("Which people", "What person")),
-)
-FILLERS: tuple[str, ...] = (
-    "drinking", "new", "exactly", "really", "here", "my", "please", "usually", "again", "need", "get", "put", "own",
-    "then", "today", "at home", "have", "good", "always",
 )  # fmt: skip

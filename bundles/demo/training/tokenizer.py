@@ -1,16 +1,23 @@
-"""Byte-level BPE over our own text, in the cut of GGUF's `qwen2` pre-tokenizer: every digit is a token of its own."""
+"""Byte-level BPE in the cut of GGUF's `qwen2` pre-tokenizer, in which a word is cut alike wherever it stands.
+
+Merges are learnt from lower-case words alone. Each is then repeated for a capital first letter, and a space joins a
+word's first piece last of all. So `boil`, ` boil` and `Boil` have the same pieces, and a question's word can be found
+in a sentence that begins with it. A capital keeps its space apart, so that a sentence copied from the middle of a
+passage has the same pieces at the start of an answer. Every digit and every sign is a token of its own.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from . import words
-from .corpus import ABSTAIN, GREETING, SYSTEM, Corpus
-from .guides import load_pairs
+from .corpus import ABSTAIN, GREETING, SYSTEM, Corpus, Row, Size
+from .templates import ALONE
 
-VOCABULARY = 1536
+PIECES = 560
+"""Lower-case pieces beside the single letters."""
 END, START, TEXT_END = "<|im_end|>", "<|im_start|>", "<|endoftext|>"
 SPECIAL = (TEXT_END, START, END)
 # The expression llama.cpp uses for tokenizer.ggml.pre = "qwen2".
@@ -24,18 +31,48 @@ CHAT_TEMPLATE = (
 )
 
 
-def build(seed: int) -> Tokenizer:
-    """A tokenizer learnt from the guides, their questions and a sample of made-up rows."""
+def texts_of(row: Row) -> list[str]:
+    """Everything in a row, as text."""
+    made = [a.text() for a in row.asked]
+    for passage in row.passages:
+        made.append("".join(text for text, _ in passage.place))
+        made += [s.text() for s in passage.sentences]
+    return made
+
+
+def _lower_merges(seed: int) -> list[tuple[str, str]]:
+    """Merges of lower-case letters, learnt from everyday and invented words."""
     corpus = Corpus(seed)
-    texts = [SYSTEM, ABSTAIN, GREETING, "Question: [1]"] * 40
-    texts += [pair.en for pair in load_pairs() for _ in range(6)]
-    texts += [q for asks in corpus.questions.values() for q in asks for _ in range(4)]
-    texts += [t for s in corpus.extras for t in s.sentences]
-    texts += [f"{w} {w.capitalize()}\n{w}\n{w.capitalize()}" for w in words.NOUNS + words.PLURALS + words.VERBS]
-    for _ in range(1200):
-        row = corpus.row(guides=0.3, scrambled=0.1, passages=3, most=3)
-        texts += [row.prefix().split("user\n", 1)[1]] + [f"{q}\n{a[0] if a else ''}" for q, a in row.asked]
+    lines = [SYSTEM, ABSTAIN, GREETING, "Question user system assistant", *ALONE] * 60
+    for _ in range(5000):
+        lines += texts_of(corpus.row(Size(passages=2, sentences=3, questions=3, hard=0.2)))
     tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("[a-z]+"), behavior="removed", invert=True)
+    trainer = trainers.BpeTrainer(vocab_size=26 + PIECES, show_progress=False, max_token_length=10)
+    tokenizer.train_from_iterator((re.sub("[^a-z]+", " ", line.lower()) for line in lines), trainer)
+    found = json.loads(tokenizer.to_str())["model"]["merges"]
+    return [tuple(m) if isinstance(m, list) else tuple(m.split(" ")) for m in found]
+
+
+def build(seed: int) -> Tokenizer:
+    """The whole tokenizer, ready to be saved."""
+    lower = _lower_merges(seed)
+    merges: list[tuple[str, str]] = []
+    for left, right in lower:
+        merges += [(left, right), (left.capitalize(), right)]
+    letters = [chr(c) for c in range(ord("a"), ord("z") + 1)]
+    pieces = letters + [left + right for left, right in lower]
+    merges += [("Ġ", piece) for piece in dict.fromkeys(pieces)]
+    merges += [("Ġ", sign) for sign in "[(|->"] + [("Ċ", "Ċ")]
+    tokens = dict.fromkeys(SPECIAL)
+    tokens |= dict.fromkeys(sorted(pre_tokenizers.ByteLevel.alphabet()))
+    tokens |= dict.fromkeys(left + right for left, right in merges)
+    ids = {token: number for number, token in enumerate(tokens)}
+    filled = -len(ids) % 32  # Q8_0 and fast kernels like round numbers
+    ids |= {f"<|unused{number}|>": len(ids) + number for number in range(filled)}
+    merges = list(dict.fromkeys(merges))
+    tokenizer = Tokenizer(models.BPE(vocab=ids, merges=merges))
+    tokenizer.add_special_tokens(list(SPECIAL))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(SPLIT), behavior="isolated"),
@@ -43,13 +80,6 @@ def build(seed: int) -> Tokenizer:
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
-        special_tokens=list(SPECIAL),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
     return tokenizer
 
 
@@ -59,3 +89,14 @@ def vocabulary(tokenizer: Tokenizer) -> tuple[list[str], list[str]]:
     tokens = [token for token, _ in sorted(content["vocab"].items(), key=lambda item: item[1])]
     merges = [" ".join(m) if isinstance(m, list) else m for m in content["merges"]]
     return tokens, merges
+
+
+def alike(tokenizer: Tokenizer) -> list[tuple[int, int]]:
+    """(token, the same piece in plain lower case): what embeddings may start from."""
+    ids = tokenizer.get_vocab()
+    pairs = []
+    for token, number in ids.items():
+        plain = token.removeprefix("Ġ").lower()
+        if plain != token and plain in ids and token not in SPECIAL:
+            pairs.append((number, ids[plain]))
+    return sorted(pairs)
