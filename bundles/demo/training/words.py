@@ -215,8 +215,8 @@ def number(rng: random.Random) -> str:
 
 _SMALL_WORDS = """
     the and for are not with you your from each every into over under before after until when while about that this
-    what where who why how long much many often far must should can may will does did has have one two all any some other
-    than more most least once twice times passages question documents tell never always only
+    what where who why how long much many often far must should can may will does did has have one two all any some
+    other than more most least once twice times passages question documents tell never always only
 """
 CLOSED = frozenset([*_SMALL_WORDS.split(), *TIMES, *LENGTHS, *UNITS, *PLAIN_VERBS, *FILLER_WORDS])
 """Everyday words, which no invented word may be."""
