@@ -14,15 +14,17 @@ from .corpus import ABSTAIN, GREETING, SYSTEM, Corpus, Passage, Piece, Row, Size
 
 HEAD = f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n"
 OPEN = "<|im_end|>\n<|im_start|>assistant\n"
-CHOICE = 3.0
+CHOICE = 5.0
 """What the first token of an answer counts: it chooses the sentence, the others copy it."""
+NUMBER_COUNTS = 30
+"""What the passage's number counts, in tenths."""
 
 # Columns of an encoded row, one number a token.
-IDS, PLACE, BRANCH, TARGET, SENTENCE, STEM, FIRST, LATER, NUMBER, SOURCE, TOLD, SAID = range(12)
+IDS, PLACE, BRANCH, TARGET, SENTENCE, STEM, FIRST, BEFORE, NUMBER, SOURCE, TOLD, SAID = range(12)
 """In this order: the token; its position; 0 in the context, or the question's number; ten times what guessing it
 counts; the number of its sentence in the context, from 1; the number of its content word, from 1; where its sentence
-begins, where its fourth token is, and where its passage's number is, each -1 for nowhere; what the token after it
-is copied from, or -1; 1 in a word of a question that the answer has; in an answer, the sentence it is copied from."""
+begins, where what stands before it ends, and where its passage's number is, each -1 for nowhere; what the token after
+it is copied from, or -1; 1 in a word of a question that the answer has; in an answer, the sentence it copies."""
 _EMPTY = (0, 0, 0, 0, 0, 0, -1, -1, -1, -1, 0, 0)
 COLUMNS = len(_EMPTY)
 
@@ -114,7 +116,7 @@ class Encoder:
                 if sentence:
                     tokens.setdefault(sentence, []).append(here)
                 own = tokens.get(sentence, [-1])
-                place = {FIRST: own[0], LATER: own[min(3, len(own) - 1)], NUMBER: number if here >= number else -1}
+                place = {FIRST: own[0], BEFORE: max(own[0] - 3, -1), NUMBER: number if here >= number else -1}
                 out.add(token, {SENTENCE: sentence, STEM: marks[stop - 1], **place})
         context = _Context(stems=stems, spans=spans, tokens=tokens, numbers=numbers, length=len(out))
         for branch, (one, code, (_, marks)) in enumerate(
@@ -161,7 +163,7 @@ class Encoder:
             out[-1][SOURCE], out[-1][SAID] = source, said
             out.add(out[source][IDS], {TARGET: 10 if nth else int(10 * CHOICE), SAID: said})
         out.add(self.opener, {TARGET: 10, SAID: said, SOURCE: number})
-        out.add(out[number][IDS], {TARGET: 20, SAID: said})
+        out.add(out[number][IDS], {TARGET: NUMBER_COUNTS, SAID: said})
         out.add(self.closer, {TARGET: 10, SAID: said})
 
     def alone(self, rng: random.Random) -> np.ndarray:

@@ -29,7 +29,7 @@ class Shape:
 
 
 # Where the heads of the finding circuit sit: (layer, head). `lay_out` gives them a start, `hints` teaches them.
-FIRST, LATER, NUMBER = (1, 0), (1, 1), (1, 2)
+FIRST, BEFORE, NUMBER = (1, 0), (1, 1), (1, 2)
 MATCH = ((2, 0), (2, 1))
 VOTE = ((3, 0), (3, 1))
 COPY = ((4, 0), (4, 1), (4, 2), (4, 3))
@@ -169,11 +169,12 @@ def lay_out(model: Model, alike: list[tuple[int, int]]) -> None:
     """Gives the finding circuit a start: without it a CPU needs hours to find one by descent.
 
     A token lives in half of the width. In the first layer, heads look one, two and three tokens back and write what
-    they see beside it. The second adds where a sentence begins and its passage's number, as that sentence's name. In
-    the third, a question's word finds the same word in the passages and takes the name of its sentence; in the fourth,
-    the answer gathers these names as votes; in the fifth, it looks for the place whose previous tokens are its own and
-    whose sentence has the votes, and passes on the token found there. Training is free to change all of it. Source for
-    the copying: Olsson and others, "In-context Learning and Induction Heads" (2022).
+    they see beside it. The second adds how a sentence begins, what stands before it and its passage's number, as that
+    sentence's name: all of it is known when the sentence begins. In the third, a question's word finds the same word in
+    the passages and takes the name of its sentence; in the fourth, the answer gathers these names as votes; in the
+    fifth, it looks for the place whose previous tokens are its own and whose sentence has the votes, and passes on the
+    token found there. Training is free to change all of it. Source for the copying: Olsson and others, "In-context
+    Learning and Induction Heads" (2022).
     """
     s = model.shape
     room = torch.linalg.qr(torch.randn(s.width, s.width))[0]
@@ -204,8 +205,13 @@ def lay_out(model: Model, alike: list[tuple[int, int]]) -> None:
             # A constant vector, turned so that the product is greatest `number + 1` tokens apart.
             part.bias[rows] = 7.0 * torch.cat((near * (rates * phase).cos(), near * (rates * phase).sin()))
         passes((0, number), token[: s.head], mix(s.head, len(write)) @ write * 1.4)
-    for place, write in ((FIRST, name[:16]), (LATER, name[16:32]), (NUMBER, name[32:])):
-        passes(place, token[s.head :], mix(s.head, len(write)) @ write * 2.0)
+    pair = torch.cat((mix(40, len(token)) @ token, mix(24, len(back[0])) @ back[0]))
+    for place, read, write in (
+        (FIRST, token[64:], name[:10]),
+        (BEFORE, pair, name[10:32]),
+        (NUMBER, token[64:], name[32:]),
+    ):
+        passes(place, read, mix(s.head, len(write)) @ write * 2.0)
 
     # Slow rotations only: what is matched must still match hundreds of tokens away.
     slow = (rates < 0.002).nonzero().flatten()
@@ -233,14 +239,14 @@ def lay_out(model: Model, alike: list[tuple[int, int]]) -> None:
     for number, place in enumerate(COPY):
         # What a token was one back must be made from the token as the first layer made it.
         first = model.blk[0].attn_output.weight[:, : s.head] @ model.blk[0].attn_v.weight[: s.head]
-        seen_back = mix(12, len(back[0])) @ back[0]
-        older = mix(6, len(back[1])) @ back[1]
+        seen_back = mix(10, len(back[0])) @ back[0]
+        older = mix(4, len(back[1])) @ back[1]
         second = (
             model.blk[0].attn_output.weight[:, s.head : 2 * s.head] @ model.blk[0].attn_v.weight[s.head : 2 * s.head]
         )
         # `present` of the looking token is what the found one holds as its past.
         present = seen_back @ first
-        looks(place, (present, seen_back), (_past(older, second, first, back), older), (vote[:16], called[:16]))
+        looks(place, (present, seen_back), (_past(older, second, first, back), older), (vote[:20], called[:20]))
         half = token[: s.head] if number % 2 == 0 else token[s.head :]
         passes(place, half, half @ turned)
 

@@ -18,7 +18,7 @@ from torch.nn import functional
 from . import batches as rows
 from .batches import Batch, Encoder, batches, collate
 from .corpus import Corpus, Size
-from .model import COPY, FIRST, LATER, MATCH, NUMBER, VOTE, Cut, Model, Shape, Watched
+from .model import BEFORE, COPY, FIRST, MATCH, NUMBER, VOTE, Cut, Model, Shape, Watched
 from .optimiser import Optimiser
 from .tokenizer import alike, build
 from .words import HELD_OUT
@@ -69,17 +69,25 @@ def _pointed(watched: Watched, head: tuple[int, int], batch: Batch, column: int,
     return -_looks(watched, head, batch, lines).gather(1, batch[column][lines][:, None]).mean()
 
 
+def _after(batch: Batch) -> torch.Tensor:
+    """What guessing the token after each one counts, in tenths."""
+    return functional.pad(batch[rows.TARGET][:, 1:], (0, 1))
+
+
 def hints(watched: Watched, batch: Batch) -> dict[str, torch.Tensor]:
     """What each taught head still misses, in nats."""
-    context, said = batch[rows.BRANCH] == 0, batch[rows.SAID] > 0
+    context, inside, said = batch[rows.BRANCH] == 0, batch[rows.SENTENCE] > 0, batch[rows.SAID] > 0
+    # An answer chooses its first token and its number; the tokens between only follow, and are many.
+    chooses = said & ((batch[rows.TARGET] == 0) | (_after(batch) == rows.NUMBER_COUNTS))
     found = {
         "first": _pointed(watched, FIRST, batch, rows.FIRST, context),
-        "later": _pointed(watched, LATER, batch, rows.LATER, context),
-        "number": _pointed(watched, NUMBER, batch, rows.NUMBER, context & (batch[rows.SENTENCE] > 0)),
-        "copy": torch.stack([_pointed(watched, head, batch, rows.SOURCE, said) for head in COPY]).mean(),
+        "before": _pointed(watched, BEFORE, batch, rows.BEFORE, context),
+        "number": _pointed(watched, NUMBER, batch, rows.NUMBER, context & inside),
     }
+    for name, lines in (("choose", chooses), ("copy", said & ~chooses)):
+        found[name] = torch.stack([_pointed(watched, head, batch, rows.SOURCE, lines) for head in COPY]).mean()
     # A word of a question looks at the same word in the passages; an answer looks at its question's telling words.
-    stem, branch, inside, told = batch[rows.STEM], batch[rows.BRANCH], batch[rows.SENTENCE] > 0, batch[rows.TOLD] > 0
+    stem, branch, told = batch[rows.STEM], batch[rows.BRANCH], batch[rows.TOLD] > 0
     for name, heads, lines in (("match", MATCH, (branch > 0) & (stem > 0)), ("vote", VOTE, said)):
         row, at = lines.nonzero(as_tuple=True)
         if not len(row):
@@ -145,7 +153,7 @@ def check(
                     continue
                 answered = bool((batch[rows.SAID][r, 1:][mine] > 0).any())
                 if answered:
-                    digit = mine & (weight[r] == 20)
+                    digit = mine & (weight[r] == rows.NUMBER_COUNTS)
                     tally["sentence"][0] += bool(hit[r][mine & ~digit].all())
                     tally["sentence"][1] += 1
                     tally["number"][0] += bool(hit[r][digit].all())
@@ -219,7 +227,7 @@ def main() -> None:
     """The command line: see --help."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for tokenizer.json and weights.pt")
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=700)
     parser.add_argument("--tokens", type=int, default=3072, help="tokens a step")
     parser.add_argument("--go-on", action="store_true", help="from the weights that are there")
     given = parser.parse_args()

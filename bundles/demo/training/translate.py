@@ -113,7 +113,7 @@ def main() -> None:
     parser.add_argument("source", choices=sorted(NAMES))
     parser.add_argument("target", choices=sorted(NAMES))
     parser.add_argument("--out", type=Path, required=True, help="folder for the .argosmodel")
-    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--steps", type=int, default=1000)
     given = parser.parse_args()
     settle(SEED)
     pairs = phrases.examples(SEED, 40_000)
