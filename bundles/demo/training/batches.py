@@ -116,7 +116,7 @@ class Encoder:
                 if sentence:
                     tokens.setdefault(sentence, []).append(here)
                 own = tokens.get(sentence, [-1])
-                place = {FIRST: own[0], BEFORE: max(own[0] - 3, -1), NUMBER: number if here >= number else -1}
+                place = {FIRST: own[0], BEFORE: self._before(out, own[0]), NUMBER: number if here >= number else -1}
                 out.add(token, {SENTENCE: sentence, STEM: marks[stop - 1], **place})
         context = _Context(stems=stems, spans=spans, tokens=tokens, numbers=numbers, length=len(out))
         for branch, (one, code, (_, marks)) in enumerate(
@@ -153,6 +153,10 @@ class Encoder:
             marks += [0] * len(glue) + body_marks
             owners += [0] * len(glue) + [spans[index, nth]] * len(body)
         return text + "\n\n", [*marks, 0, 0], [*owners, 0, 0]
+
+    def _before(self, out: _Lines, first: int) -> int:
+        """The stop or line break before a sentence. It shows itself when read, and knows what it ends."""
+        return first if first < 0 else first - (2 if out[first - 1][IDS] == self.space else 1)
 
     def _quote(self, out: _Lines, lead: str, context: _Context, spot: tuple[int, int]) -> None:
         """`lead`, the sentence, and its passage's number."""

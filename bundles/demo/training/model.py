@@ -19,7 +19,7 @@ class Shape:
 
     vocabulary: int
     width: int = 256
-    layers: int = 6
+    layers: int = 5
     heads: int = 4
     head: int = 64
     inner: int = 256
@@ -205,13 +205,13 @@ def lay_out(model: Model, alike: list[tuple[int, int]]) -> None:
             # A constant vector, turned so that the product is greatest `number + 1` tokens apart.
             part.bias[rows] = 7.0 * torch.cat((near * (rates * phase).cos(), near * (rates * phase).sin()))
         passes((0, number), token[: s.head], mix(s.head, len(write)) @ write * 1.4)
-    pair = torch.cat((mix(40, len(token)) @ token, mix(24, len(back[0])) @ back[0]))
+    pair = torch.cat((back[0], back[1]))
     for place, read, write in (
         (FIRST, token[64:], name[:10]),
         (BEFORE, pair, name[10:32]),
         (NUMBER, token[64:], name[32:]),
     ):
-        passes(place, read, mix(s.head, len(write)) @ write * 2.0)
+        passes(place, read, mix(len(read), len(write)) @ write * 2.0)
 
     # Slow rotations only: what is matched must still match hundreds of tokens away.
     slow = (rates < 0.002).nonzero().flatten()

@@ -227,8 +227,8 @@ def main() -> None:
     """The command line: see --help."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for tokenizer.json and weights.pt")
-    parser.add_argument("--steps", type=int, default=700)
-    parser.add_argument("--tokens", type=int, default=3072, help="tokens a step")
+    parser.add_argument("--steps", type=int, default=900)
+    parser.add_argument("--tokens", type=int, default=2048, help="tokens a step")
     parser.add_argument("--go-on", action="store_true", help="from the weights that are there")
     given = parser.parse_args()
     settle()
