@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def _after(batch: Batch) -> torch.Tensor:
     return functional.pad(batch[rows.TARGET][:, 1:], (0, 1))
 
 
-def hints(watched: Watched, batch: Batch) -> dict[str, torch.Tensor]:
+def hints(watched: Watched, batch: Batch, *, nothing: bool) -> dict[str, torch.Tensor]:
     """What each taught head still misses, in nats."""
     context, inside, said = batch[rows.BRANCH] == 0, batch[rows.SENTENCE] > 0, batch[rows.SAID] > 0
     # An answer chooses its first token and its number; the tokens between only follow, and are many.
@@ -88,14 +89,19 @@ def hints(watched: Watched, batch: Batch) -> dict[str, torch.Tensor]:
         found[name] = torch.stack([_pointed(watched, head, batch, rows.SOURCE, lines) for head in COPY]).mean()
     # A word of a question looks at the same word in the passages; an answer looks at its question's telling words.
     stem, branch, told = batch[rows.STEM], batch[rows.BRANCH], batch[rows.TOLD] > 0
-    for name, heads, lines in (("match", MATCH, (branch > 0) & (stem > 0)), ("vote", VOTE, said)):
+    matches, votes = (branch > 0) & (stem > 0), said
+    if nothing:
+        matches, votes = branch > 0, (batch[rows.TARGET] > 0) | (_after(batch) > 0)
+    for name, heads, lines in (("match", MATCH, matches), ("vote", VOTE, votes)):
         row, at = lines.nonzero(as_tuple=True)
         if not len(row):
             continue
         if name == "match":
-            good = (stem[row] == stem[row, at][:, None]) & inside[row]
+            good = (stem[row] == stem[row, at][:, None]) & inside[row] & (stem[row, at] > 0)[:, None]
         else:
             good = told[row] & (branch[row] == branch[row, at][:, None])
+        none = ~good.any(-1)
+        good[none, 0] = nothing  # who finds nothing looks at the first token, so that it has no part in the votes
         some = good.any(-1)
         if some.any():
             shares = [_looks(watched, head, batch, lines)[some].masked_fill(~good[some], -1e9) for head in heads]
@@ -169,6 +175,45 @@ def rate(done: float) -> float:
     return min(done / 0.02, 1.0) * min(1.0, 2 * (1 - done) + 0.01)
 
 
+def falling(done: float) -> float:
+    """A short warm-up for a fresh optimiser, level, then a line down to nothing."""
+    return min(done / 0.03, 1.0) * min(1.0, 1.6 * (1 - done) + 0.01)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """`stages` and `rates` are laid out over `steps`, of which the first `stop` are run."""
+
+    stages: tuple[Stage, ...]
+    rates: Callable[[float], float]
+    steps: int
+    stop: int
+    seed: int
+    hint: float
+    """What the lessons of the heads count beside the answers."""
+    nothing: bool
+    """Whether words that find nothing are taught to look at nothing."""
+
+
+PARTS = {
+    "start": Part(stages=STAGES, rates=rate, steps=900, stop=300, seed=SEED + 1, hint=0.3, nothing=False),
+    "finish": Part(
+        stages=(
+            Stage(until=0.75, size=Size(passages=3, sentences=4, questions=12)),
+            Stage(until=1.0, size=Size(passages=4, sentences=5, questions=14, fewest=2)),
+        ),
+        rates=falling,
+        steps=700,
+        stop=700,
+        seed=SEED + 3,
+        hint=0.5,
+        nothing=True,
+    ),
+}
+TOKENS = 2048
+"""Tokens a step."""
+
+
 @dataclass(slots=True)
 class Progress:
     """Sums since the last line was printed."""
@@ -187,30 +232,30 @@ class Progress:
         return text
 
 
-def train(model: Model, encoder: Encoder, *, steps: int, tokens: int, keep: Path, hint: float = 0.3) -> None:
-    """`steps` updates. The corpus is endless: no row comes twice."""
-    corpus = Corpus(SEED + 1)
+def train(model: Model, encoder: Encoder, part: Part, keep: Path) -> None:
+    """The part's updates. The corpus is endless: no row comes twice."""
+    corpus = Corpus(part.seed)
     optimiser = Optimiser(model, matrix_rate=0.02, other_rate=3e-3)
     started, stage, source = time.monotonic(), None, iter(())
     read, progress = 0, Progress()
-    for step in range(steps):
-        now = next(s for s in STAGES if step / steps < s.until)
+    for step in range(part.stop):
+        now = next(s for s in part.stages if step / part.steps < s.until)
         if now is not stage:
-            stage, source = now, batches(encoder, corpus, now.size, tokens)
+            stage, source = now, batches(encoder, corpus, now.size, TOKENS)
             print(f"-- {now}", flush=True)
         batch = next(source)
         watched: Watched = {}
         loss, right = loss_of(model, batch, watched)
-        taught = hints(watched, batch)
+        taught = hints(watched, batch, nothing=part.nothing)
         progress.add(loss=loss.item(), right=right.item(), **{n: float(v.detach()) for n, v in taught.items()})
-        (loss + hint * sum(taught.values())).backward()
+        (loss + part.hint * sum(taught.values())).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step(rate((step + 1) / steps))
+        optimiser.step(part.rates((step + 1) / part.steps))
         read += batch[rows.IDS].numel()
         if (step + 1) % 25 == 0:
             took = time.monotonic() - started
             print(f"{step + 1:5d} {progress.line()} {took:.0f} s {read / took:.0f} tokens/s", flush=True)
-        if (step + 1) % 100 == 0 or step + 1 == steps:
+        if (step + 1) % 100 == 0 or step + 1 == part.stop:
             save(model, keep)
             found = check(model, encoder)
             print("      unseen words: " + " ".join(f"{n} {v:.3f}" for n, v in found.items()), flush=True)
@@ -226,20 +271,18 @@ def save(model: Model, folder: Path) -> None:
 def main() -> None:
     """The command line: see --help."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("part", choices=sorted(PARTS), help="from nothing, or on from what is there")
     parser.add_argument("--out", type=Path, required=True, help="folder for tokenizer.json and weights.pt")
-    parser.add_argument("--steps", type=int, default=900)
-    parser.add_argument("--tokens", type=int, default=2048, help="tokens a step")
-    parser.add_argument("--go-on", action="store_true", help="from the weights that are there")
     given = parser.parse_args()
     settle()
     given.out.mkdir(parents=True, exist_ok=True)
     tokenizer = build(SEED)
     tokenizer.save(str(given.out / "tokenizer.json"))
     model = Model(Shape(vocabulary=tokenizer.get_vocab_size()), alike(tokenizer))
-    if given.go_on:
+    if given.part != "start":
         model.load_state_dict(torch.load(given.out / "weights.pt", weights_only=False)["weights"])
     print(f"{sum(p.numel() for p in model.parameters())} parameters, {tokenizer.get_vocab_size()} tokens", flush=True)
-    train(model, Encoder(tokenizer), steps=given.steps, tokens=given.tokens, keep=given.out)
+    train(model, Encoder(tokenizer), PARTS[given.part], given.out)
 
 
 if __name__ == "__main__":
