@@ -180,6 +180,11 @@ def falling(done: float) -> float:
     return min(done / 0.03, 1.0) * min(1.0, 1.6 * (1 - done) + 0.01)
 
 
+def settling(done: float) -> float:
+    """A third of the full rates down to nothing: what large steps shake about comes to rest."""
+    return min(done / 0.03, 1.0) * (0.35 * (1 - done) + 0.003)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """`stages` and `rates` are laid out over `steps`, of which the first `stop` are run."""
@@ -204,8 +209,20 @@ PARTS = {
         ),
         rates=falling,
         steps=700,
-        stop=700,
+        stop=200,
         seed=SEED + 3,
+        hint=0.5,
+        nothing=True,
+    ),
+    "settle": Part(
+        stages=(
+            Stage(until=0.75, size=Size(passages=3, sentences=4, questions=12)),
+            Stage(until=1.0, size=Size(passages=4, sentences=5, questions=14, fewest=2)),
+        ),
+        rates=settling,
+        steps=260,
+        stop=260,
+        seed=SEED + 4,
         hint=0.5,
         nothing=True,
     ),
