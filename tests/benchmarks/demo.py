@@ -1,7 +1,7 @@
 """What the demo bundle's own parts can do, asked through the box's real workers on the files that are committed.
 
-The model's questions are made of content words that training never saw (`bundles/demo/training/cases.py`); the control
-asks them over other passages, where the only right answer is to abstain. An answer's sentence is right when every
+The model's questions are made of content words that its recipe never shows (`bundles/demo/training/cases.py`); the
+control asks them over other passages, where the only right answer is to abstain. An answer's sentence is right when every
 character is; its passage is right when it cites that one and no other.
 """
 
@@ -105,8 +105,8 @@ def _model(box: Box, part: int) -> list[Row]:
             "control, passages shuffled away: right sentence",
             _share([s in a.text for a, s in zip(away, known, strict=True)]),
         ),
-        _row("guides, never trained on: right sentence", _share([a.sentence for a in about])),
-        _row("guides, never trained on: right passage", _share([a.passage for a in about])),
+        _row("guides: right sentence", _share([a.sentence for a in about])),
+        _row("guides: right passage", _share([a.passage for a in about])),
         _row("guides, passages of others: abstains", _share([a.abstained for a in absent])),
         _row("adapter: numbered steps", _share([bool(a.steps) for a in stepped if not a.abstained]), 95),
         _row("adapter: right first step", first),

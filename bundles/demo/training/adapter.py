@@ -25,7 +25,7 @@ from .train import SEED, loss_of, rate, settle
 
 RANK, ALPHA = 16, 32.0
 RATE = 1e-3
-ROWS, TOKENS = Size(passages=3, sentences=4, questions=10), 3072
+ROWS, TOKENS = Size(passages=3, sentences=4, questions=10), 2048
 PARTS = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
 
 
@@ -99,7 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", type=Path, required=True, help="folder that train wrote")
     parser.add_argument("--out", type=Path, required=True, help="the .gguf to write")
-    parser.add_argument("--steps", type=int, default=160)
+    parser.add_argument("--steps", type=int, default=140)
     given = parser.parse_args()
     settle(SEED + 2)
     model, tokenizer = load(given.weights)

@@ -1,7 +1,7 @@
 """What the model is measured on: prompts and the answers that count as right. Pure; `scripts/bench demo` asks them.
 
-The made-up cases use invented words of the held-out split only, so that their content words were never trained on. No
-guide and no question about one is in the training text either.
+The made-up cases use invented words of the held-out split only, which `corpus` never shows in training. It shows no
+guide and no question about one either.
 """
 
 from __future__ import annotations
