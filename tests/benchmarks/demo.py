@@ -1,8 +1,8 @@
 """What the demo bundle's own parts can do, asked through the box's real workers on the files that are committed.
 
-The model's questions are made of content words that its recipe never shows (`bundles/demo/training/cases.py`); the
-control asks them over other passages, where the only right answer is to abstain. An answer's sentence is right when every
-character is; its passage is right when it cites that one and no other.
+The model's questions are made of content words that its recipe never shows (`bundles/demo/training/cases.py`). The
+control asks them over other passages, where the only right answer is to abstain. An answer's sentence is right when
+every character is; its passage is right when it cites that one and no other.
 """
 
 import re
