@@ -6,11 +6,13 @@ Which rooms exist and what each needs is known here and nowhere else.
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from appliance.config import Config, Home, load_config
 from appliance.engine.absent import NoModel
 from appliance.engine.client import WorkerEngine
+from appliance.engine.embedding import open_embedder
 from appliance.engine.fallback import FallbackEngine
 from appliance.engine.protocol import Engine
 from appliance.engine.remote import RemoteEngine
@@ -18,6 +20,7 @@ from appliance.engine.settings import Adapter, EngineSettings
 from appliance.errors import AdapterError, ConfigError, EngineError, KnowledgeError, LanguageError, ReleaseError
 from appliance.exchange import AUTO
 from appliance.knowledge.library import Library
+from appliance.knowledge.retrieve import Retriever
 from appliance.knowledge.shelf import Shelf
 from appliance.language.glossary import Glossary
 from appliance.language.translate import Translator
@@ -109,7 +112,14 @@ def open_box(home: Home, *, recorded: bool = True) -> Iterator[Box]:
             with suppress(KnowledgeError):
                 library.refresh()
         packs = [component.only("index.sqlite") for component in release.of("docpack")]
-        shelf = opened.enter_context(Shelf(packs, library.index))
+        embedder = opened.enter_context(
+            open_embedder(
+                release.embedder.weights if release.embedder else None,
+                digest=_digest(release.embedder, release.embedder.weights) if release.embedder else "",
+                threads=config.engine.threads,
+            )
+        )
+        shelf = opened.enter_context(Shelf(packs, library.index, open_all=partial(Retriever, embedder=embedder)))
         glossary = Glossary.read(glossaries(release))
         translator = opened.enter_context(Translator(_packs(release), glossary=glossary, weak=_weak(release)))
         engine = _engine(home, config, release, opened, recorded=recorded, documents=not shelf.empty)

@@ -189,7 +189,12 @@ def cards(home: Path, name: str | None) -> None:
 @click.option("--docpack", required=True, help="Name of the docpack; part of every passage's id.")
 @click.option("--language", required=True, help="Language of the documents, such as en.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The index to write, an SQLite file.")
-def index(files: tuple[Path, ...], docpack: str, language: str, out: Path) -> None:
+@click.option(
+    "--embed",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A GGUF model that embeds: passages are then found by meaning too.",
+)
+def index(files: tuple[Path, ...], docpack: str, language: str, out: Path, embed: Path | None) -> None:
     """Index documents for search. The bundler calls this; the same files give the same bytes.
 
     Read are Markdown, text, HTML, PDF, Word, OpenDocument, EPUB, CSV and workbooks. What is worth knowing about them
@@ -198,11 +203,18 @@ def index(files: tuple[Path, ...], docpack: str, language: str, out: Path) -> No
     \b
     fieldpost index guides/*.md --docpack field-guides --language en --out index.sqlite
     """
+    from appliance.engine.embedding import open_embedder
     from appliance.knowledge.index import build_index
 
-    build_index(
-        files, docpack=docpack, language=language, out=out, note=lambda words: click.echo(f"Note: {words}", err=True)
-    )
+    with open_embedder(embed) as embedder:
+        build_index(
+            files,
+            docpack=docpack,
+            language=language,
+            out=out,
+            note=lambda words: click.echo(f"Note: {words}", err=True),
+            embedder=embedder,
+        )
 
 
 main.add_command(quantize_weights)

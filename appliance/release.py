@@ -73,6 +73,11 @@ class Component:
         return tuple(sorted(name for name in self.files if name.startswith("strings/") and name.endswith(".json")))
 
     @property
+    def answers(self) -> bool:
+        """Of a model, whether it answers questions; one that embeds does not."""
+        return self.annotations.get("org.fieldpost.task", "answer") == "answer"
+
+    @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
         """Of a langpack, the languages that it translates from and to; a glossary alone has none."""
         told = self.annotations.get("org.fieldpost.pairs", "")
@@ -112,10 +117,15 @@ class Release:
                 f"The model {self.answering} was taken back by your organisation: {self.revoked[self.answering]}.",
                 todo="Install the newest stick.",
             )
-        models = self.of("model")
+        models = [model for model in self.of("model") if model.answers]
         if not models:
             raise ReleaseError("The installed bundle has no model.", todo="Install one that has.")
         return models[0]
+
+    @property
+    def embedder(self) -> Component | None:
+        """The model that made the vectors of the document indexes: the first that embeds; None where none does."""
+        return next((model for model in self.of("model") if not model.answers), None)
 
     @property
     def documents_lang(self) -> str:
@@ -202,7 +212,7 @@ def _parse(raw: Mapping[str, Any], folder: Path) -> Release:
         languages=tuple(raw["languages"]),
         folder=folder,
         revoked={},
-        answering=next((c.target for c in components if c.kind == "model"), ""),
+        answering=next((c.target for c in components if c.kind == "model" and c.answers), ""),
         components=components,
     )
     _check(release)

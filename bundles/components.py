@@ -165,7 +165,7 @@ def _docpack(job: _Job) -> PreparedComponent:
         scan_document(document)
     language = job.component.language or ""
     index = job.folder / "index.sqlite"
-    job.indexer(documents, docpack=job.component.name, language=language, out=index)
+    job.indexer(documents, docpack=job.component.name, language=language, out=index, embed=_embedding(job.models))
     more = [Layer(path="index.sqlite", here=index)]
     # A Kiwix file is a library of its own, mostly pictures: its articles' text is in the index, and it stays here.
     kept = [file for file in job.files if file.here.suffix.lower() != ".zim"]
@@ -173,6 +173,14 @@ def _docpack(job: _Job) -> PreparedComponent:
         if file not in kept:
             refuse_changed(file.locked, measure(file.here, file.locked.path)[1])
     return _describe(job.component, kept, {"org.fieldpost.language": language}, more=more)
+
+
+def _embedding(models: Mapping[str, PreparedComponent]) -> Path | None:
+    """The weights of the first model that embeds; of a split one, its first piece."""
+    for model in models.values():
+        if model.annotations.get("org.fieldpost.task") == "embed":
+            return min(layer.here for layer in model.layers if layer.weights)
+    return None
 
 
 def _evalset(job: _Job) -> PreparedComponent:

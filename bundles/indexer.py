@@ -16,16 +16,24 @@ _TIMEOUT_S = 3600
 class Indexer(Protocol):
     """Makes the index of a docpack's documents; the same documents give the same bytes."""
 
-    def __call__(self, files: Sequence[Path], *, docpack: str, language: str, out: Path) -> None: ...
+    def __call__(
+        self, files: Sequence[Path], *, docpack: str, language: str, out: Path, embed: Path | None = None
+    ) -> None: ...
 
 
-def fieldpost_index(files: Sequence[Path], *, docpack: str, language: str, out: Path) -> None:
+def fieldpost_index(
+    files: Sequence[Path], *, docpack: str, language: str, out: Path, embed: Path | None = None
+) -> None:
     """Run ``fieldpost index FILE... --docpack NAME --language LANG --out PATH``; its notes go to standard error.
+
+    Args:
+        embed: the weights of the bundle's embedding model, if it has one.
 
     Raises:
         IndexFailed: the command is missing, failed, or wrote nothing.
     """
     words: tuple[str | Path, ...] = ("index", *files, "--docpack", docpack, "--language", language, "--out", out)
+    words += ("--embed", embed) if embed is not None else ()
     try:
         child = run_box(*words, timeout_s=_TIMEOUT_S)
     except (OSError, subprocess.TimeoutExpired) as error:

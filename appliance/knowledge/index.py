@@ -2,7 +2,9 @@
 
 A passage is kept as its text and as its terms (``words.terms`` of title, heading and text). FTS5 lists the terms and
 their pieces and is given them ready-made, because no tokenizer of its own fits every language; it keeps no copy of
-them. How many passages have a term is kept too, so that a question can be weighed before anything is searched.
+them. How many passages have a term is kept too, so that a question can be weighed before anything is searched. With an
+embedding model each passage has a vector, and the index names that model by its digest. Vectors are made by the
+processor's own arithmetic: another kind of processor may round a byte of them otherwise.
 
 Built at bundling time by ``fieldpost index`` and never changed on a box. The same documents give the same bytes, so
 that anyone can build a bundle again and compare. Searching is left to ``retrieve``.
@@ -23,15 +25,22 @@ from appliance.knowledge.chunk import passages
 from appliance.knowledge.document import Document
 from appliance.knowledge.duplicates import find_same, in_words
 from appliance.knowledge.ingest import read_documents
+from appliance.knowledge.vectors import Embedder, likeness, packed
 from appliance.knowledge.words import grams, key, terms
 
 APPLICATION_ID = 0x46706978  # "Fpix"
-FORMAT = 3
+FORMAT = 4
 """SQLite's ``user_version`` of the file."""
 
 
 def build_index(
-    files: Sequence[Path], *, docpack: str, language: str, out: Path, note: Callable[[str], None] = lambda _: None
+    files: Sequence[Path],
+    *,
+    docpack: str,
+    language: str,
+    out: Path,
+    note: Callable[[str], None] = lambda _: None,
+    embedder: Embedder | None = None,
 ) -> int:
     """Read documents and write their index. An older file at ``out`` is replaced, whole or not at all.
 
@@ -40,6 +49,7 @@ def build_index(
         docpack: the docpack's name, part of every passage's id.
         language: the documents' language, as a BCP 47 primary tag.
         note: told, in sentences, of copies and of pages that hold no text.
+        embedder: makes vectors of the passages, if they shall be found by meaning too.
 
     Returns:
         The number of passages.
@@ -56,10 +66,12 @@ def build_index(
         note(in_words(pair))
     copies = {pair.second for pair in same if pair.copy}
     documents = [document for document in documents if document.path not in copies]
-    return write_index(documents, docpack=docpack, language=language, out=out)
+    return write_index(documents, docpack=docpack, language=language, out=out, embedder=embedder)
 
 
-def write_index(documents: Sequence[Document], *, docpack: str, language: str, out: Path) -> int:
+def write_index(
+    documents: Sequence[Document], *, docpack: str, language: str, out: Path, embedder: Embedder | None = None
+) -> int:
     """Write the index of documents that were read already; the rest is as ``build_index`` says."""
     names = [document.path for document in documents]
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -70,18 +82,24 @@ def write_index(documents: Sequence[Document], *, docpack: str, language: str, o
             f"There is no text to index in {', '.join(names) or 'no files at all'}.",
             needed="At least one document with a paragraph is needed.",
         )
-    write_passages(documents, found, docpack=docpack, language=language, out=out)
+    write_passages(documents, found, docpack=docpack, language=language, out=out, embedder=embedder)
     return len(found)
 
 
 def write_passages(
-    documents: Sequence[Document], found: Sequence[Passage], *, docpack: str, language: str, out: Path
+    documents: Sequence[Document],
+    found: Sequence[Passage],
+    *,
+    docpack: str,
+    language: str,
+    out: Path,
+    embedder: Embedder | None = None,
 ) -> None:
     """Write the index of documents that were cut already; the rest is as ``build_index`` says."""
     try:
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=".index-") as folder:
             made = Path(folder) / "index.sqlite"
-            _write(made, documents, found, docpack=docpack, language=language)
+            _write(made, documents, found, docpack=docpack, language=language, embedder=embedder)
             made.chmod(0o644)
             made.replace(out)
     except (OSError, sqlite3.Error) as error:
@@ -89,7 +107,16 @@ def write_passages(
         raise KnowledgeError(f"{out} cannot be written: {why}.", todo="Check the disk, or choose another.") from error
 
 
-def _write(path: Path, documents: Sequence[Document], found: Sequence[Passage], *, docpack: str, language: str) -> None:
+def _write(
+    path: Path,
+    documents: Sequence[Document],
+    found: Sequence[Passage],
+    *,
+    docpack: str,
+    language: str,
+    embedder: Embedder | None,
+) -> None:
+    vectors = embedder.passages([_embedded(p) for p in found]) if embedder else None
     with contextlib.closing(sqlite3.connect(path)) as connection:
         db = Database(connection)
         # Fixed, because SQLite's defaults differ from build to build and the bytes must not.
@@ -106,6 +133,9 @@ def _write(path: Path, documents: Sequence[Document], found: Sequence[Passage], 
                 "lang": language,
                 "passages": len(found),
                 "mean_terms": sum(len(part) for parts in cut for part in parts) / len(found),
+                "embedder": embedder.digest if embedder else "",
+                "dimension": 0 if vectors is None else vectors.shape[1],
+                "likeness": 0.0 if vectors is None else likeness(vectors),
             },
             pk="name",
         )
@@ -134,10 +164,17 @@ def _write(path: Path, documents: Sequence[Document], found: Sequence[Passage], 
         db.table("document").create_index(["lang"])  # asked for at every opening
         db.table("passage").create_index(["id"], unique=True)
         _list_terms(db, cut)
+        db.execute("create table vector (passage integer primary key, value blob)")
+        if vectors is not None:
+            db.conn.executemany("insert into vector values (?, ?)", enumerate(packed(vectors), start=1))
         connection.commit()
         db.vacuum()
     with path.open("rb+") as file:
         os.fsync(file.fileno())
+
+
+def _embedded(passage: Passage) -> str:
+    return "\n".join(part for part in (passage.title, passage.heading, passage.text) if part)
 
 
 def _list_terms(db: Database, cut: list[list[list[str]]]) -> None:

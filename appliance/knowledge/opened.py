@@ -19,6 +19,7 @@ from appliance.errors import KnowledgeError
 from appliance.exchange import Passage
 from appliance.knowledge.index import APPLICATION_ID, FORMAT
 from appliance.knowledge.rank import Candidate, Corpus
+from appliance.knowledge.vectors import VectorStore, stored_vectors
 
 _LANGUAGE = re.compile("[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
@@ -68,14 +69,18 @@ class OpenIndex:
                     needed=f"Format {FORMAT} is needed.",
                     todo="Build the bundle again with this Fieldpost, and install it.",
                 )
-            ((docpack, lang, passages, mean_terms),) = self._db.execute(
-                "select name, lang, passages, mean_terms from docpack"
+            ((docpack, lang, passages, mean_terms, embedder, dimension, likeness),) = self._db.execute(
+                "select name, lang, passages, mean_terms, embedder, dimension, likeness from docpack"
             ).fetchall()
             for (tag,) in self._db.execute("select lang from docpack union select lang from document").fetchall():
                 if not _LANGUAGE.fullmatch(str(tag)):
                     raise ValueError(f"{str(tag)[:40]!r} is no language's tag")
             self.docpack = str(docpack)
             self.lang = str(lang)
+            self.embedder = str(embedder)
+            """Digest of the model that made the vectors; empty where there are none."""
+            self._dimension = int(dimension)
+            self.likeness = min(0.99, max(0.0, float(likeness)))
             self.corpus = Corpus(passages=max(1, int(passages)), mean_terms=max(1.0, float(mean_terms)))
         except (sqlite3.Error, ValueError, TypeError) as error:
             self.close()
@@ -105,6 +110,14 @@ class OpenIndex:
     def stored(self, numbers: Sequence[int]) -> dict[int, Stored]:
         """Passages by their number."""
         return {number: _stored(row, self.docpack) for number, *row in self._rows(_PASSAGES, _json(numbers))}
+
+    def vectors(self) -> VectorStore:
+        """The passages' vectors, in this file."""
+        return stored_vectors(self._db.conn, passages=self.corpus.passages, dimension=self._dimension)
+
+    def vector_rows(self) -> list[tuple[int, bytes]]:
+        """Every passage's number and packed vector, for stores elsewhere."""
+        return self._rows("select passage, value from vector order by passage")
 
     def document(self, path: str) -> tuple[str, str, str] | None:
         """Title, text and language of a document, or None."""

@@ -59,7 +59,7 @@ file = "questions.jsonl"
 """
 
 
-def write_indexer(files: Sequence[Path], *, docpack: str, language: str, out: Path) -> None:
+def write_indexer(files: Sequence[Path], *, docpack: str, language: str, out: Path, embed: Path | None = None) -> None:
     """Stands in for ``fieldpost index``, whose own tests are the box's; deterministic as it is."""
     out.write_text(f"{docpack} {language} " + " ".join(f"{f.name}:{f.read_text()}" for f in files))
 
@@ -251,7 +251,7 @@ def test_every_file_is_looked_into(workshop: Workshop, name: str, data: bytes) -
 
 
 def test_a_failed_index_fails_the_build(workshop: Workshop) -> None:
-    def fail(files: Sequence[Path], *, docpack: str, language: str, out: Path) -> None:
+    def fail(files: Sequence[Path], *, docpack: str, language: str, out: Path, embed: Path | None = None) -> None:
         raise IndexFailed(f"docpack/{docpack}: no")
 
     with pytest.raises(IndexFailed):

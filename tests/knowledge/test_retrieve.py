@@ -201,7 +201,7 @@ def test_searching_writes_nothing_and_works_on_a_read_only_place(index: Path) ->
         with Retriever([index]) as opened:
             assert opened.search("water", 1)
             with pytest.raises(sqlite3.OperationalError):
-                opened._indexes[0]._db.execute("delete from passage")
+                opened._indexes[0][0]._db.execute("delete from passage")
     finally:
         index.parent.chmod(0o755)
     assert {path.name: path.stat().st_mtime_ns for path in index.parent.iterdir()} == before
@@ -269,4 +269,4 @@ def test_an_index_whose_language_is_no_plain_tag_is_refused(index: Path, tmp_pat
 
 
 def test_the_schema_of_an_index_is_not_trusted(retriever: Retriever) -> None:
-    assert retriever._indexes[0]._db.execute("PRAGMA trusted_schema").fetchone()[0] == 0
+    assert retriever._indexes[0][0]._db.execute("PRAGMA trusted_schema").fetchone()[0] == 0

@@ -1,0 +1,237 @@
+"""Vectors in the index: what is near is found without a shared word, another model's are refused, words do without."""
+
+import json
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from appliance.errors import EngineError, KnowledgeError
+from appliance.knowledge.index import build_index
+from appliance.knowledge.opened import OpenIndex
+from appliance.knowledge.retrieve import Retriever
+from appliance.knowledge.vectors import ExactVectors, likeness, packed, stored_vectors, unpacked
+
+MEANINGS = ["fever hot temperature", "water drink thirsty", "goat animal cattle", "maize crop field"]
+
+
+class Meanings:
+    """An embedder that knows a few words: one dimension a meaning, and one for all else."""
+
+    digest = "m" * 64
+
+    def question(self, text: str) -> np.ndarray:
+        return self.passages([text])[0]
+
+    def passages(self, texts: Sequence[str]) -> np.ndarray:
+        found = np.array(
+            [[0.05, *(sum(w in text.lower() for w in m.split()) for m in MEANINGS)] for text in texts], np.float32
+        )
+        return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+
+class Broken(Meanings):
+    def question(self, text: str) -> np.ndarray:
+        raise EngineError("The process died.")
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("vectors")
+    texts = [
+        "A child with fever rests.",
+        "Give water often.",
+        "The goat eats hay.",
+        "Plant maize early.",
+    ]
+    files = []
+    for number, text in enumerate(texts):
+        files.append(folder / f"{number}.md")
+        files[-1].write_text(f"# {number}\n\n{text}\n")
+    build_index(files, docpack="p", language="en", out=folder / "index.sqlite", embedder=Meanings())
+    return folder / "index.sqlite"
+
+
+def random_vectors(count: int, dimension: int = 48) -> np.ndarray:
+    vectors = np.random.default_rng(7).standard_normal((count, dimension)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def test_meaning_finds_what_shares_no_word(index: Path) -> None:
+    with Retriever([index], embedder=Meanings()) as opened:
+        assert opened.search("My cattle are thin", 1)[0].document == "2.md"
+        assert opened.search("Is her temperature high?", 1)[0].document == "0.md"
+        assert opened.search("Which parliament met?", 3) == []
+    with Retriever([index]) as words_only:
+        assert words_only.search("My cattle are thin", 1) == []
+        assert words_only.search("goat", 1)[0].document == "2.md"
+
+
+def test_an_embedder_that_fails_leaves_the_words(index: Path) -> None:
+    with Retriever([index], embedder=Broken()) as opened:
+        assert opened.search("goat hay", 1)[0].document == "2.md"
+
+
+def test_another_models_vectors_are_refused(index: Path) -> None:
+    other = Meanings()
+    other.digest = "o" * 64  # type: ignore[misc]
+    with pytest.raises(KnowledgeError, match="another embedding model") as refusal:
+        Retriever([index], embedder=other)
+    assert "mmmmmmmmmmmm" in str(refusal.value)
+
+
+def test_indexes_with_and_without_vectors_are_searched_together(index: Path, tmp_path: Path) -> None:
+    (tmp_path / "hens.md").write_text("# Hens\n\nHens lay eggs in straw.\n")
+    build_index([tmp_path / "hens.md"], docpack="q", language="en", out=tmp_path / "i.sqlite")
+    with Retriever([index, tmp_path / "i.sqlite"], embedder=Meanings()) as opened:
+        assert opened.search("hens eggs", 1)[0].document == "hens.md"
+        assert opened.search("cattle", 1)[0].document == "2.md"
+
+
+def test_damaged_vectors_are_an_error_in_words(index: Path, tmp_path: Path) -> None:
+    for change in ("update vector set value = x'0102' where passage = 1", "drop table vector"):
+        (tmp_path / "i.sqlite").write_bytes(index.read_bytes())
+        connection = sqlite3.connect(tmp_path / "i.sqlite")
+        with connection:
+            connection.execute(change)
+        connection.close()
+        with (
+            Retriever([tmp_path / "i.sqlite"], embedder=Meanings()) as opened,
+            pytest.raises(KnowledgeError, match="damaged"),
+        ):
+            opened.search("cattle", 1)
+
+
+def test_the_same_vectors_give_the_same_bytes(index: Path, tmp_path: Path) -> None:
+    files = sorted(index.parent.glob("*.md"))
+    build_index(files, docpack="p", language="en", out=tmp_path / "i.sqlite", embedder=Meanings())
+    assert (tmp_path / "i.sqlite").read_bytes() == index.read_bytes()
+
+
+def test_a_byte_a_dimension_keeps_the_neighbours() -> None:
+    vectors = random_vectors(2000)
+    kept = unpacked(packed(vectors))
+    assert np.allclose(np.linalg.norm(kept, axis=1), 1, atol=1e-5)
+    same = 0
+    for vector in random_vectors(30):
+        same += len({*np.argsort(-(vectors @ vector))[:10]} & {*np.argsort(-(kept @ vector))[:10]})
+    assert same >= 0.95 * 300
+
+
+def test_nearest_are_the_nearest_in_order() -> None:
+    vectors = random_vectors(300)
+    with sqlite3.connect(":memory:") as db:
+        db.execute("create table vector (passage integer primary key, value blob)")
+        db.executemany("insert into vector values (?, ?)", enumerate(packed(vectors), start=1))
+        store = ExactVectors(db)
+        kept = unpacked(packed(vectors))
+        expected = np.argsort(-(kept @ vectors[5]))[:8] + 1
+        found = store.nearest(vectors[5], 8)
+        assert [number for number, _ in found] == expected.tolist()
+        assert found[0][0] == 6
+        assert found[0][1] == pytest.approx(1, abs=0.01)
+        assert len(store.nearest(vectors[5], 1000)) == 300
+        db.execute("delete from vector")
+        assert ExactVectors(db).nearest(vectors[5], 8) == []
+    db.close()
+
+
+def test_likeness_is_the_mean_similarity_of_different_passages() -> None:
+    vectors = random_vectors(50)
+    similar = vectors @ vectors.T
+    mean = (similar.sum() - 50) / (50 * 49)
+    assert likeness(vectors) == pytest.approx(max(0, mean), abs=1e-5)
+    assert likeness(vectors[:1]) == 0
+    assert likeness(np.repeat(vectors[:1], 5, axis=0)) == pytest.approx(1, abs=1e-5)
+
+
+_SQLITE_VEC = """
+import json, sqlite3, sys
+import numpy as np
+from appliance.knowledge.vectors import SqliteVecVectors, packed, stored_vectors
+vectors = np.random.default_rng(7).standard_normal((200, 48)).astype(np.float32)
+vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+db = sqlite3.connect(":memory:")
+db.execute("create table vector (passage integer primary key, value blob)")
+db.executemany("insert into vector values (?, ?)", enumerate(packed(vectors), start=1))
+store = stored_vectors(db, passages=200, dimension=48, in_memory=0)
+assert isinstance(store, SqliteVecVectors)
+try:
+    db.execute("select load_extension('x')")
+except sqlite3.OperationalError as error:
+    assert "not authorized" in str(error)
+print(json.dumps([number for number, _ in store.nearest(vectors[5], 10)]))
+"""
+
+
+def test_sqlite_vec_finds_the_same_and_no_other_extension_can_be_loaded_then() -> None:
+    import sqlite_vec
+
+    if hasattr(sqlite3.Connection, "enable_load_extension"):
+        python = sys.executable
+    else:  # a Python built without; Debian's has it, and takes the same wheels where it is the same version
+        python = "/usr/bin/python3"
+        told = subprocess.run(
+            [python, "-c", "import sys; print(*sys.version_info[:2])"], capture_output=True, text=True
+        )
+        if told.stdout.split() != [str(part) for part in sys.version_info[:2]]:
+            pytest.skip("no Python here may load SQLite extensions")
+    root, packages = Path(__file__).resolve().parents[2], Path(sqlite_vec.__file__).parents[1]
+    child = subprocess.run(
+        [python, "-c", _SQLITE_VEC],
+        env={"PYTHONPATH": f"{root}:{packages}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert child.returncode == 0, child.stderr
+    kept = unpacked(packed(random_vectors(200)))
+    expected = {*(np.argsort(-(kept @ random_vectors(200)[5]))[:10] + 1).tolist()}
+    assert len({*json.loads(child.stdout)} & expected) >= 9  # the question's vector is rounded too
+
+
+def test_few_vectors_stay_in_memory(index: Path) -> None:
+    opened = OpenIndex(index)
+    assert isinstance(opened.vectors(), ExactVectors)
+    opened.close()
+
+
+def test_faiss_agrees_with_comparing_all_and_keeps_its_graph(tmp_path: Path) -> None:
+    pytest.importorskip("faiss", reason="the extra faiss is not installed")
+    from appliance.knowledge.vectors_faiss import FaissVectors
+
+    rows = list(enumerate(packed(random_vectors(500)), start=1))
+    kept = unpacked([value for _, value in rows])
+    built = FaissVectors(rows, tmp_path / "graphs")
+    (graph,) = (tmp_path / "graphs").iterdir()
+    made = graph.stat().st_mtime_ns
+    again = FaissVectors(rows, tmp_path / "graphs")
+    assert graph.stat().st_mtime_ns == made
+    for vector in random_vectors(20):
+        expected = {*(np.argsort(-(kept @ vector))[:10] + 1).tolist()}
+        assert len({number for number, _ in built.nearest(vector, 10)} & expected) >= 9
+        assert built.nearest(vector, 10) == again.nearest(vector, 10)
+
+
+def test_milvus_agrees_with_comparing_all(tmp_path: Path) -> None:
+    pytest.importorskip("pymilvus", reason="the extra milvus is not installed")
+    from appliance.knowledge.vectors_milvus import MilvusVectors
+
+    rows = list(enumerate(packed(random_vectors(200)), start=1))
+    kept = unpacked([value for _, value in rows])
+    store = MilvusVectors(rows, str(tmp_path / "milvus.db"), "field-guides")
+    for vector in random_vectors(5):
+        expected = {*(np.argsort(-(kept @ vector))[:10] + 1).tolist()}
+        assert len({number for number, _ in store.nearest(vector, 10)} & expected) >= 9
+    store.close()
+
+
+def test_too_many_vectors_stay_in_memory_only_where_nothing_else_can_be_had() -> None:
+    db = sqlite3.connect(":memory:")
+    store = stored_vectors(db, passages=1, dimension=4, in_memory=0)
+    assert isinstance(store, ExactVectors) != hasattr(db, "enable_load_extension")
+    db.close()
