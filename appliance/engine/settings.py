@@ -64,10 +64,11 @@ def environment() -> dict[str, str]:
 
     OpenMP reads its variables when it is loaded. On a quiet machine threads that spin for a moment while they wait
     give half as many tokens again; beside one busy neighbour they bring 44 tokens a second down to 1. Without
-    GGML_NO_BACKTRACE a crashing ggml starts a debugger where one is installed.
+    GGML_NO_BACKTRACE a crashing ggml starts a debugger where one is installed. One heap for all threads is given back
+    to the machine when it is free; one a thread is not.
     """
     waiting = {"OMP_WAIT_POLICY": "passive"} if _contended() else {"GOMP_SPINCOUNT": "2000"}
-    return {**waiting, "GGML_NO_BACKTRACE": "1", "OPENBLAS_NUM_THREADS": "1"}
+    return {**waiting, "GGML_NO_BACKTRACE": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 
 
 def _contended(pressure: Path = Path("/proc/pressure/cpu")) -> bool:

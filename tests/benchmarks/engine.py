@@ -130,7 +130,7 @@ def _hog(size: str, ours: Ours, rounds: int) -> list[Row]:
 
 
 def _bare(size: str, ours: Ours, rounds: int) -> list[Row]:
-    """Reading 512 tokens and writing 64, alone: inside the engine against llama-bench."""
+    """Reading 512 tokens, and writing 64, alone: inside the engine against llama-bench."""
     read, wrote = [], []
     environment = beside(_peers() / "llama-bench", ours.environment)
     for number in range(rounds):
@@ -139,8 +139,9 @@ def _bare(size: str, ours: Ours, rounds: int) -> list[Row]:
             [*command, "-t", str(_threads()), "-o", "json"], capture_output=True, check=True, env=environment
         )
         theirs = {test["n_prompt"]: test["avg_ts"] for test in json.loads(done.stdout)}
-        usage = ours.alone(prompt=512, tokens=65, seed=number)
+        usage = ours.alone(prompt=512, tokens=1, seed=number)
         read.append(usage.prompt_tokens / usage.first_token_s / theirs[512])
+        usage = ours.alone(prompt=8, tokens=65, seed=number)  # llama-bench writes after nothing at all
         wrote.append((usage.generated_tokens - 1) / (usage.total_s - usage.first_token_s) / theirs[0])
     return [
         _row(f"{size}: reading 512 / llama-bench", read, "ratio", target=0.95),
