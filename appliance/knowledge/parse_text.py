@@ -3,23 +3,43 @@
 Nothing else is changed: what is cited must be what was written.
 """
 
+import re
 import unicodedata
 from typing import BinaryIO
 
 from appliance.knowledge.document import Heading
 from appliance.knowledge.draft import Draft, Progress, Unreadable
 
+_MOST_MATTER = 200
+"""Lines that front matter may have."""
+_KEY = re.compile(r"[\w-]+:(\s|$)")
+_TITLE = re.compile(r"title:(.*)")
+
 
 def parse_markdown(file: BinaryIO, _progress: Progress) -> Draft:
-    """Markdown; its title is its first heading of level 1.
+    """Markdown; its title is the one in its front matter, or its first heading of level 1.
+
+    The front matter is for programs and not part of the text.
 
     Raises:
         Unreadable: it is no text in UTF-8.
     """
-    draft = parse_plain(file, _progress)
+    draft = Draft()
+    title, text = _without_front_matter(unicodedata.normalize("NFC", decode(file.read())))
+    draft.exact(text)
     draft.headings = headings(draft.text)
-    draft.title = next((h.text for h in draft.headings if h.level == 1 and h.text), "")
+    draft.title = title or next((h.text for h in draft.headings if h.level == 1 and h.text), "")
     return draft
+
+
+def _without_front_matter(text: str) -> tuple[str, str]:
+    """The title that the YAML before a text names, if it does, and the text. A lone rule is no front matter."""
+    lines = text.split("\n", _MOST_MATTER)
+    fences = [number for number, line in enumerate(lines[:_MOST_MATTER]) if line.rstrip() == "---"][:2]
+    if len(fences) < 2 or fences[0] != 0 or not any(map(_KEY.match, lines[1 : fences[1]])):
+        return "", text
+    titles = (found[1] for line in lines[1 : fences[1]] if (found := _TITLE.fullmatch(line)))
+    return next(titles, "").strip().strip("\"'"), "\n".join(lines[fences[1] + 1 :])
 
 
 def parse_plain(file: BinaryIO, _progress: Progress) -> Draft:

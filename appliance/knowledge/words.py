@@ -55,6 +55,8 @@ _NO_SPACES = re.compile(
     "\uf900-\ufaff\U00020000-\U0003ffff]+)"
 )
 _SYLLABLES = re.compile("[\u1200-\u139f\u2d80-\u2ddf\uab00-\uab2f\uac00-\ud7af]")
+_NAMING = re.compile(r"(?<=\w[ \u00a0-])([A-HJ-Z])(?![\w'’])")
+"""A letter that names one of several: hepatitis A, vitamin K. Never the first word, and never an English I."""
 _ACCENTED = re.compile("[\u00c0-\u052f\u1e00-\u1fff]")
 
 _lock = threading.Lock()
@@ -88,8 +90,11 @@ def terms(text: str, lang: str) -> list[str]:
 def asked(text: str, lang: str) -> list[str]:
     """The telling terms of a question, in order, each as often as it is said; empty when it has none."""
     stop = STOP_WORDS.get(lang.partition("-")[0], frozenset())
-    # A single letter is what an apostrophe leaves over; single digits and ideographs tell something.
-    telling = [w for w in words(text) if w not in stop and not (len(w) == 1 and w.isascii() and w.isalpha())]
+    names = {letter.casefold() for letter in _NAMING.findall(text)}
+    # Other single letters are what an apostrophe leaves over; single digits and ideographs tell something.
+    telling = [
+        w for w in words(text) if w in names or (w not in stop and not (len(w) == 1 and w.isascii() and w.isalpha()))
+    ]
     return terms(" ".join(telling[: 2 * MAX_WORDS]), lang)
 
 

@@ -39,6 +39,24 @@ def test_the_title_is_the_first_top_heading_or_the_file_name(read: Read, name: s
     assert read(name, text.encode()).title == title
 
 
+@pytest.mark.parametrize(
+    ("text", "title", "left"),
+    [
+        ("---\n# A card\nlang: es\ntitle: 'La basura'\n---\n### Moscas\n", "La basura", "### Moscas\n"),
+        ("---\nlang: es\n---\n# Moscas\n", "Moscas", "# Moscas\n"),
+        ("---\ntitle: never closed\n# Moscas\n", "Moscas", None),
+        ("---\n\n# Moscas\n\n---\n", "Moscas", None),
+        ("# Moscas\n---\ntitle: x\n---\n", "Moscas", None),
+        ("---\n" + "  a: b\n" * 300 + "# Moscas\n", "Moscas", None),
+    ],
+    ids=["title", "no-title", "never-closed", "two-rules", "in-the-middle", "endless"],
+)
+def test_front_matter_gives_the_title_and_is_no_text(read: Read, text: str, title: str, left: str | None) -> None:
+    document = read("card.md", text.encode())
+    assert document.title == title
+    assert document.text == (text if left is None else left)
+
+
 def test_headings_know_their_place() -> None:
     text = "# A\ntext\n### B ##\n~~~\n# no\n~~~\n####### seven\n## \n"
     found = headings(text)

@@ -51,6 +51,10 @@ def test_pieces_know_where_a_word_begins_and_ends() -> None:
 def test_a_question_keeps_its_telling_words_in_order() -> None:
     assert asked("It's 5 o'clock, how do I wash 5 hands?", "en") == ["5", "clock", "wash", "5", "hand"]
     assert asked("how what the of", "en") == []
+    assert asked("Is there a vaccine against hepatitis A?", "en")[-1] == "a", "a letter that names one of several"
+    assert "e" in asked("Hépatite E", "fr")
+    assert "k" in asked("vitamin-K for newborns", "en")
+    assert asked("A child that I bathe; plan b", "en") == ["child", "bath", "plan"]
     assert len(asked(" ".join(f"word{n}" for n in range(500)), "sw")) == 2 * MAX_WORDS
 
 

@@ -259,7 +259,9 @@ def _child(subject: Subject, cases: range, seed: int, work: Path) -> tuple[list[
         status = 1
         try:
             os.close(reader)
-            resource.setrlimit(resource.RLIMIT_AS, (CHILD_MEMORY, CHILD_MEMORY))
+            # Beyond what is mapped already: a test run that has loaded much would leave the child no room at all.
+            mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (mapped + CHILD_MEMORY,) * 2)
             with os.fdopen(writer, "w", buffering=1, encoding="utf-8", errors="replace") as out:
                 for number in cases:
                     out.write(f"{number} {_one(subject, number, seed, work)}\n")
