@@ -132,7 +132,7 @@ def open_box(home: Home, *, recorded: bool = True) -> Iterator[Box]:
             log=log,
             config=config,
             working_lang=release.documents_lang,
-            documents=not shelf.empty,
+            documents=lambda: not shelf.empty,  # some may be added while the box is open
             languages=release.languages,
             extractive=isinstance(engine, NoModel),
         )

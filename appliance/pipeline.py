@@ -11,7 +11,7 @@ Only this file knows the order. Each room is handed in, and none of them knows a
 """
 
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
@@ -88,8 +88,8 @@ class Pipeline:
     config: Config
     working_lang: str
     """The documents' language, in which the model is asked."""
-    documents: bool
-    """Whether the release has documents; then nothing is ever answered from the model's memory."""
+    documents: Callable[[], bool]
+    """Whether there are documents now; then nothing is ever answered from the model's memory."""
     languages: tuple[str, ...] = ()
     """The site's; a question may turn out to be in another of them than was chosen."""
     extractive: bool = False
@@ -220,7 +220,7 @@ class Pipeline:
         self, request: GenerationRequest | None, asked: str, passages: tuple[Passage, ...], flags: list[str]
     ) -> Iterator[Piece]:
         """The answer's text: the model's, or quotations; nothing but the abstention where no passage was found."""
-        if not passages and self.documents:
+        if not passages and self.documents():
             yield from (prompt.ABSTENTION, _FREE)
             return
         if request is not None:

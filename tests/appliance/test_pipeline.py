@@ -27,7 +27,7 @@ def pipeline(engine, *, finder=None, log=None, known=KNOWN):
         log=log or ListLog(),
         config=Config(),
         working_lang="en",
-        documents=True,
+        documents=lambda: True,
     )
 
 

@@ -31,7 +31,7 @@ def jobs(gate):
         log=ListLog(),
         config=Config(),
         working_lang="en",
-        documents=True,
+        documents=lambda: True,
     )
     jobs = Jobs(pipeline)
     yield jobs
