@@ -1,7 +1,7 @@
 """Questions being answered, each a job with an id: whoever asked may leave and find the answer when back.
 
 A job outlives its page. What it shows is one snapshot, always whole, so that a phone that lost the Wi-Fi needs no
-history of events. Jobs live in memory, for half an hour; the log is the lasting record.
+history of events. Jobs live in memory, for half an hour at most; the log is the lasting record.
 """
 
 import asyncio
@@ -21,6 +21,8 @@ from appliance.pipeline import Finished, Found, Pipeline, Understood
 KEEP_S = 1800.0
 MOST_WAITING = 64
 """Questions in progress at once; the next one is told to try again rather than left to wait for an hour."""
+MOST_KEPT = 1000
+"""Of those that are over: on a box that quotes, a neighbour could otherwise fill the memory with answers in no time."""
 LOOK_EVERY_S = 0.02
 """Between two looks of a watcher: a fast model would otherwise send a phone a hundred updates a second."""
 
@@ -132,8 +134,9 @@ class Job:
 class Jobs:
     """The site's jobs."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, *, kept: int = MOST_KEPT) -> None:
         self._pipeline = pipeline
+        self._kept = kept
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(max_workers=MOST_WAITING, thread_name_prefix="question")
@@ -168,4 +171,7 @@ class Jobs:
 
     def _forget_old(self) -> None:
         oldest = time.monotonic() - KEEP_S
-        self._jobs = {i: j for i, j in self._jobs.items() if j.ended_at is None or j.ended_at > oldest}
+        over = [(job.ended_at, job_id) for job_id, job in self._jobs.items() if job.ended_at is not None]
+        newest = sorted(over)[-self._kept :]
+        kept = {job_id for ended_at, job_id in newest if ended_at > oldest}
+        self._jobs = {i: job for i, job in self._jobs.items() if job.ended_at is None or i in kept}

@@ -28,9 +28,9 @@ def jobs(gate):
         log=ListLog(),
         config=Config(),
         working_lang="en",
-        documents=True,
+        documents=lambda: True,
     )
-    jobs = Jobs(pipeline)
+    jobs = Jobs(pipeline, kept=3)
     yield jobs
     gate.set()
     jobs.close()
@@ -112,6 +112,24 @@ def test_too_many_are_told_to_wait(jobs):
         jobs.start(question())
     with pytest.raises(EngineError, match="Ask again in a few minutes"):
         jobs.start(question())
+
+
+def test_however_many_are_asked_memory_has_an_end(jobs, gate):
+    gate.set()
+    first = jobs.start(question())
+    watched(first)
+    waiting = threading.Event()
+    jobs._pipeline.finder.search = lambda *_, **__: waiting.wait(10) and []
+    running = jobs.start(question())
+    eventually(lambda: running.snapshot.state == "finding")
+    jobs._pipeline.finder.search = lambda *_, **__: []
+    for _ in range(3):
+        job = jobs.start(question())
+        eventually(lambda job=job: job.ended_at is not None)
+    assert jobs.get(first.snapshot.id) is None, "the oldest goes first"
+    assert jobs.get(job.snapshot.id) is job
+    assert jobs.get(running.snapshot.id) is running, "what is asked is never forgotten"
+    waiting.set()
 
 
 def test_an_unknown_id_is_nobodys():
