@@ -15,6 +15,7 @@ FALLBACK = "en"
 RIGHT_TO_LEFT = frozenset({"ar", "ckb", "dv", "fa", "he", "ps", "sd", "ug", "ur"})
 _PLACE = re.compile(r"\{\w*\}")
 _MARKUP = re.compile(r"[<>&\"]")
+_BRACE = re.compile("[{}]")
 _learnt: dict[str, dict[str, str]] = {}
 """Of the langpacks of the release that this process serves, by language."""
 
@@ -27,8 +28,8 @@ def languages() -> tuple[str, ...]:
 def learn(paths: Iterable[Path]) -> None:
     """Take the words of installed langpacks, ``strings/so.json``, in place of those taken before.
 
-    A word that the page does not have, that lacks a placeholder of the English one or that holds markup is left out:
-    a page with an English word on it is better than none. English itself stays as it is.
+    A word that the page does not have, that has other placeholders than the English one, a brace of its own or markup
+    is left out: a page with an English word on it is better than none. English itself stays as it is.
     """
     english = words(FALLBACK)
     _learnt.clear()
@@ -44,6 +45,7 @@ def learn(paths: Iterable[Path]) -> None:
             for key, text in (said.items() if isinstance(said, dict) else ())
             if isinstance(text, str) and key in english and not _MARKUP.search(text)
             if sorted(_PLACE.findall(text)) == sorted(_PLACE.findall(english[key]))
+            if not _BRACE.search(_PLACE.sub("", text))
         }
         if taken:
             _learnt.setdefault(path.stem, {}).update(taken)

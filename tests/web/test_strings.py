@@ -52,7 +52,8 @@ def test_a_langpack_teaches_the_page_a_language(learnt):
 
 
 def test_a_langpack_can_better_a_word_but_not_break_the_page(learnt):
-    bad = {"stop": "<b>", "original": "({nam})", "nonsense": "x", "sources": 3, "failed": "a & b"}
+    bad = {"stop": "<b>", "original": "({nam})", "nonsense": "x", "sources": 3, "failed": "a & b", "empty": "{"}
+    bad |= {"flag_no-source": "{name.x}", "reload": "}{"}
     before = dict(strings.words("sw"))
     learnt("sw", {"ask": "Uliza sasa", **bad})
     assert strings.words("sw") == before | {"ask": "Uliza sasa"}
