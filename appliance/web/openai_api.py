@@ -22,8 +22,8 @@ from pydantic import BaseModel, ValidationError
 from appliance.accounts import Keys
 from appliance.box import Box
 from appliance.engine.protocol import Engine, GenerationRequest, Piece
-from appliance.errors import AdapterError, EngineError, FieldpostError, LogError, PromptTooLong
-from appliance.exchange import Usage
+from appliance.errors import AdapterError, EngineError, FieldpostError, LogError, PromptTooLong, ReleaseError
+from appliance.exchange import AUTO, Usage
 from appliance.web.openai_answers import ChatAnswer, PlainAnswer, cost_of, model_card
 from appliance.web.openai_requests import ChatRequest, CompletionRequest, EmbeddingRequest, NotOffered
 
@@ -71,8 +71,9 @@ def routes(box: Box, keys: Keys, *, embedder: Embeds | None = None) -> APIRouter
     engine = box.pipeline.engine
     pool = ThreadPoolExecutor(max_workers=MOST_AT_ONCE, thread_name_prefix="api")
     running = threading.Semaphore(MOST_AT_ONCE)
-    base = box.release.model.name
-    models = [base, *(f"{base}:{name}" for name in box.release.adapters), *([embedder.model] if embedder else [])]
+    base = _base(box)
+    answering_ones = [base, *(f"{base}:{name}" for name in box.release.adapters)] if base else []
+    models = [*answering_ones, *([embedder.model] if embedder else [])]
 
     def answering(path: str, handler: Callable[..., Awaitable[Response]], methods: list[str]) -> None:
         async def endpoint(request: Request) -> Response:
@@ -80,6 +81,8 @@ def routes(box: Box, keys: Keys, *, embedder: Embeds | None = None) -> APIRouter
                 return await handler(request, owner(request, keys), **request.path_params)
             except Refusal as refusal:
                 return refusal.response()
+            except FieldpostError as error:
+                return _refusal(error).response()
 
         router.add_api_route(path, endpoint, methods=methods, response_model=None)
 
@@ -93,13 +96,18 @@ def routes(box: Box, keys: Keys, *, embedder: Embeds | None = None) -> APIRouter
 
     async def chat(request: Request, user: str) -> Response:
         asked = await _read(request, ChatRequest)
-        adapter = _adapter(asked.model, base, models)
+        adapter = allowed(asked.model)
         return await respond(request, asked, ChatAnswer(_generation(asked, adapter, user), _name(base, adapter)))
 
     async def complete(request: Request, user: str) -> Response:
         asked = await _read(request, CompletionRequest)
-        adapter = _adapter(asked.model, base, models)
+        adapter = allowed(asked.model)
         return await respond(request, asked, PlainAnswer(_generation(asked, adapter, user), _name(base, adapter)))
+
+    def allowed(name: str) -> str | None:
+        adapter = _adapter(name, base, models)
+        box.check(lang=AUTO, adapter=adapter)  # it may have been taken back since this box was opened
+        return adapter
 
     async def respond(
         request: Request, asked: ChatRequest | CompletionRequest, answer: ChatAnswer | PlainAnswer
@@ -143,8 +151,6 @@ def routes(box: Box, keys: Keys, *, embedder: Embeds | None = None) -> APIRouter
             vectors = await run_in_threadpool(embedder.embed, asked.texts())
         except NotOffered as error:
             raise Refusal(400, str(error), param=error.param, code="unsupported_parameter") from error
-        except FieldpostError as error:
-            raise _refusal(error) from error
         data = [
             {"object": "embedding", "index": number, "embedding": _vector(vector, asked.encoding_format)}
             for number, vector in enumerate(vectors)
@@ -306,6 +312,14 @@ def _generation(asked: ChatRequest | CompletionRequest, adapter: str | None, use
         return asked.generation(adapter, user)
     except NotOffered as error:
         raise Refusal(400, str(error), param=error.param, code="unsupported_parameter") from error
+
+
+def _base(box: Box) -> str:
+    """The model's name; empty on a box that has none and answers from its documents alone."""
+    try:
+        return box.release.model.name
+    except ReleaseError:
+        return ""
 
 
 def _adapter(name: str, base: str, models: Sequence[str]) -> str | None:

@@ -55,7 +55,7 @@ class _Common(_Strict):
     # llama.cpp's own, known to many tools
     top_k: Annotated[int, Field(ge=0)] | None = None
     min_p: _Share | None = None
-    repeat_penalty: Annotated[float, Field(gt=0, le=2)] | None = None
+    repeat_penalty: Annotated[float, Field(ge=0.1, le=2)] | None = None
 
     @property
     def wants_usage(self) -> bool:

@@ -11,6 +11,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from appliance.accounts import Keys
+from appliance.box import Box
+from appliance.config import Home
 from appliance.exchange import Usage
 from appliance.web import openai_api
 from tests.support.scripted import ListLog, ScriptedEngine
@@ -37,9 +39,13 @@ def served_api(folder: Path) -> Iterator[SimpleNamespace]:
     engine = SimpleNamespace(
         generate=lambda request: state.engine.generate(request), cancel=lambda id: state.engine.cancel(id)
     )
-    box = SimpleNamespace(
+    adapters = {"steps": SimpleNamespace(target="adapters/p/steps-1")}
+    box = Box(
+        home=Home(root=folder),
+        config=None,
+        release=SimpleNamespace(model=SimpleNamespace(name="base"), adapters=adapters, languages=("en",)),
         pipeline=SimpleNamespace(engine=engine),
-        release=SimpleNamespace(model=SimpleNamespace(name="base"), adapters={"steps": None}),
+        retriever=None,
         log=state.log,
     )
     app = FastAPI()

@@ -210,6 +210,25 @@ def test_no_key_no_answer(site):
         site.client.models.list()
 
 
+def test_an_adapter_that_was_taken_back_is_refused_here_too(site, tmp_path):
+    assert site.client.chat.completions.create(model="base:steps", messages=HI).model == "base:steps"
+    taken = {"format": 1, "revoked": {"adapters/p/steps-1": "wrong doses"}}
+    (tmp_path / "revoked.json").write_text(json.dumps(taken))
+    for ask in (
+        lambda: site.client.chat.completions.create(model="base:steps", messages=HI),
+        lambda: site.client.completions.create(model="base:steps", prompt="Hi"),
+    ):
+        with pytest.raises(openai.NotFoundError, match="taken back by your organisation: wrong doses"):
+            ask()
+    assert chat(site).model == "base"
+
+
+def test_a_damaged_file_of_keys_is_told_in_words(site, tmp_path):
+    (tmp_path / "api-keys.json").write_text("{")
+    with pytest.raises(openai.InternalServerError, match=r"api-keys\.json cannot be read"):
+        site.client.models.list()
+
+
 def test_the_engines_refusals_keep_their_words_and_get_a_status(site):
     class Refusing(ScriptedEngine):
         error = PromptTooLong("The prompt has 900 tokens.", todo="Ask in fewer words.")
