@@ -25,6 +25,12 @@ SILENCE_S = 120.0
 """Seconds without a word after which it is taken for dead: a long prompt on a slow server."""
 MOST_LINE = 1 << 20
 """Bytes a line of its stream may have."""
+MOST_REFUSAL = 1 << 16
+"""Bytes of a refusal that are read."""
+
+
+_NONSENSE = (ValueError, KeyError, TypeError, AttributeError)
+"""What comes of reading an event that has another shape than OpenAI's."""
 
 
 class UpstreamAway(EngineError):
@@ -110,8 +116,7 @@ class RemoteEngine:
         try:
             with self._client.stream("POST", path, json=body, extensions={"trace": running.trace}) as response:
                 if response.status_code != 200:
-                    response.read()
-                    raise _refused(response)
+                    raise _refused(response.status_code, _beginning(response))
                 for event in _events(response):
                     for piece in reading.take(event):
                         spoken = True
@@ -120,7 +125,7 @@ class RemoteEngine:
                         break
             if not (reading.finish or running.cancelled.is_set() or reading.late):
                 raise httpx.RemoteProtocolError("the stream ended before the answer did")
-        except (httpx.HTTPError, httpx.StreamError, ValueError) as error:
+        except (httpx.HTTPError, httpx.StreamError, *_NONSENSE) as error:
             if not running.cancelled.is_set():
                 words = f"The server {self._client.base_url} broke off: {error or type(error).__name__}."
                 raise (EngineError if spoken else UpstreamAway)(
@@ -156,7 +161,7 @@ class RemoteEngine:
         if request.temperature > 0:
             body |= {"top_p": request.top_p, "top_k": request.top_k, "min_p": request.min_p}
         given = {
-            "stop": list(request.stop) or None,
+            "stop": self._clean(request.stop) or None,
             "seed": request.seed,
             "presence_penalty": request.presence_penalty or None,
             "frequency_penalty": request.frequency_penalty or None,
@@ -169,9 +174,9 @@ class RemoteEngine:
             return "completions", body | {"prompt": self._redact(request.prompt)}
         body["messages"] = [self._message(message) for message in request.messages]
         if request.tools:
-            body["tools"] = [dict(tool) for tool in request.tools]
+            body["tools"] = self._clean(request.tools)
         if request.response_schema is not None:
-            schema = {"name": "answer", "schema": dict(request.response_schema)}
+            schema = {"name": "answer", "schema": self._clean(request.response_schema)}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         if request.logprobs is not None:
             body |= {"logprobs": True, "top_logprobs": request.logprobs}
@@ -180,10 +185,23 @@ class RemoteEngine:
     def _message(self, message: Message) -> dict[str, Any]:
         plain: dict[str, Any] = {"role": message.role, "content": self._redact(message.content)}
         if message.tool_calls:
-            plain["tool_calls"] = json.loads(self._redact(json.dumps([dict(call) for call in message.tool_calls])))
+            plain["tool_calls"] = self._clean(message.tool_calls)
         if message.tool_call_id:
-            plain["tool_call_id"] = message.tool_call_id
+            plain["tool_call_id"] = self._redact(message.tool_call_id)
         return plain
+
+    def _clean(self, value: Any) -> Any:
+        """JSON with every text in it redacted, and a number that is somebody's, such as a telephone's, as a text."""
+        match value:
+            case str():
+                return self._redact(value)
+            case Mapping():
+                return {self._redact(str(name)): self._clean(one) for name, one in value.items()}
+            case list() | tuple():
+                return [self._clean(one) for one in value]
+            case int() | float() if not isinstance(value, bool) and self._redact(str(value)) != str(value):
+                return self._redact(str(value))
+        return value
 
     def _name(self, adapter: str | None) -> str:
         if adapter is None:
@@ -298,16 +316,26 @@ def _logprobs(raw: Mapping[str, Any]) -> Logprobs:
 
 def _chance(raw: Mapping[str, Any]) -> Chance:
     told = raw.get("bytes")
-    data = bytes(told) if told is not None else str(raw.get("token", "")).encode()
+    data = bytes(list(told)) if told is not None else str(raw.get("token", "")).encode()
     return Chance(data=data, logprob=float(raw["logprob"]))
 
 
-def _refused(response: httpx.Response) -> EngineError:
+def _beginning(response: httpx.Response) -> bytes:
+    """Of what a refusal says; enough to tell, however much there is."""
+    said = b""
+    for data in response.iter_bytes():
+        said += data
+        if len(said) > MOST_REFUSAL:
+            break
+    return said[:MOST_REFUSAL]
+
+
+def _refused(status: int, body: bytes) -> EngineError:
     try:
-        said = str(response.json()["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        said = response.text
-    words = f"The server answered {response.status_code}: {said[:300]}"
-    if response.status_code in (429, 502, 503, 504):
+        said = str(json.loads(body)["error"]["message"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        said = body.decode("utf-8", "replace")
+    words = f"The server answered {status}: {said[:300]}"
+    if status in (429, 502, 503, 504):
         return UpstreamAway(words, todo="It is busy or starting; ask again.")
     return EngineError(words, todo="Check [upstream] in config.toml: address, model and key.")

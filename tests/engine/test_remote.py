@@ -8,7 +8,7 @@ import pytest
 from appliance.config import Config
 from appliance.engine.fallback import REST_S, FallbackEngine
 from appliance.engine.protocol import Chance, GenerationRequest, Logprobs, Message, Thinking
-from appliance.engine.remote import RemoteEngine, UpstreamAway
+from appliance.engine.remote import MOST_REFUSAL, RemoteEngine, UpstreamAway
 from appliance.errors import AdapterError, EngineError
 from appliance.exchange import Question, Usage
 from appliance.pipeline import Finished, Pipeline
@@ -78,12 +78,16 @@ def test_nothing_leaves_that_was_not_redacted(api, remote):
         Message(role="assistant", content="", tool_calls=({"function": {"arguments": words}},)),
         Message(role="tool", content=words, tool_call_id="1"),
     )
-    list(remote.generate(request(messages=turns)))
+    tool = {"type": "function", "function": {"name": "call", "description": words, "parameters": {"enum": [words, 3]}}}
+    schema = {"enum": [words, 254712345678, True]}
+    list(remote.generate(request(messages=turns, tools=(tool,), response_schema=schema, stop=(words,))))
     list(remote.generate(request(messages=(), prompt=words)))
-    arrived = str([(r.messages, r.prompt) for r in api.engine.requests])
-    assert "345 678" not in arrived
+    arrived = str([(r.messages, r.prompt, r.tools, r.response_schema, r.stop) for r in api.engine.requests])
+    assert "345" not in arrived
     assert "amina" not in arrived
-    assert arrived.count("Call") == 4, "everything else is there"
+    assert arrived.count("Call") == 8, "everything else is there"
+    assert arrived.count("3]") == 1
+    assert arrived.count("True]") == 1
 
 
 def test_cancel_ends_both_ends_at_once(api, remote):
@@ -148,13 +152,29 @@ WORD = b'data: {"choices": [{"delta": {"content": "Bo"}}]}\n\n'
 
 @pytest.mark.parametrize(
     "said",
-    [b"", b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", HEAD, HEAD + b"data: {\n\n", HEAD + b"data: 3\n\n"],
-    ids=["nothing", "busy", "no-event", "no-json", "no-object"],
+    [
+        b"",
+        b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n",
+        HEAD,
+        HEAD + b"data: {\n\n",
+        HEAD + b"data: 3\n\n",
+        HEAD + b'data: {"choices": [3]}\n\n',
+        HEAD + b'data: {"choices": [{"logprobs": {"content": [{}]}}]}\n\n',
+        HEAD + b'data: {"choices": [{"logprobs": {"content": [{"bytes": 9999999999999, "logprob": 0}]}}]}\n\n',
+    ],
+    ids=["nothing", "busy", "no-event", "no-json", "no-object", "no-choice", "no-chance", "no-bytes"],
 )
 def test_before_the_first_word_it_counts_as_away(dead, said):
     engine, answers = dead
     answers["bytes"] = said
     with pytest.raises(UpstreamAway):
+        list(engine.generate(request()))
+
+
+def test_a_refusal_without_an_end_is_told_by_its_beginning(dead):
+    engine, answers = dead
+    answers["bytes"] = b"HTTP/1.1 500 No\r\nContent-Length: 90000000000\r\n\r\n" + b"x" * (MOST_REFUSAL + 1)
+    with pytest.raises(EngineError, match=r"answered 500: x{300} Check"):
         list(engine.generate(request()))
 
 
@@ -205,7 +225,7 @@ def test_the_log_says_which_model_answered(remote):
         log=log,
         config=Config(),
         working_lang="en",
-        documents=True,
+        documents=lambda: True,
     )
     *_, last = pipeline.ask(Question(text="How?", lang="en"))
     assert isinstance(last, Finished)
