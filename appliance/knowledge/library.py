@@ -28,6 +28,7 @@ from appliance.knowledge.chunk import passages
 from appliance.knowledge.document import Document, Heading
 from appliance.knowledge.duplicates import find_same, in_words
 from appliance.knowledge.ingest import Reader, Told
+from appliance.knowledge.opened import LANGUAGE
 
 DOCPACK = "uploads"
 _FORMAT = 1
@@ -89,9 +90,15 @@ class Library:
             What is worth knowing about it, in sentences.
 
         Raises:
-            KnowledgeError: it cannot be read, is here already, or the disk is full.
+            KnowledgeError: it cannot be read, is here already, its language is none, or the disk is full.
         """
         name = _safe_name(file.name)
+        if lang is not None and not LANGUAGE.fullmatch(lang):
+            raise KnowledgeError(
+                f"{lang!r} is no language's tag.",
+                needed="One such as sw is needed.",
+                todo="Leave it out to have it found.",
+            )
         document = reader.read(file, name=name, lang=lang or self._lang, told=told)
         if not passages(document, docpack=DOCPACK):
             raise KnowledgeError(f"{file} holds no sentence to answer from.", todo="Look at it in a reader.")

@@ -21,7 +21,7 @@ from appliance.knowledge.index import APPLICATION_ID, FORMAT
 from appliance.knowledge.rank import Candidate, Corpus
 from appliance.knowledge.vectors import VectorStore, stored_vectors
 
-_LANGUAGE = re.compile("[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+LANGUAGE = re.compile("[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
 _MATCHING = """
     select rowid from listed where listed match ? order by bm25(listed), rowid limit ?
@@ -73,7 +73,7 @@ class OpenIndex:
                 "select name, lang, passages, mean_terms, embedder, dimension, likeness from docpack"
             ).fetchall()
             for (tag,) in self._db.execute("select lang from docpack union select lang from document").fetchall():
-                if not _LANGUAGE.fullmatch(str(tag)):
+                if not LANGUAGE.fullmatch(str(tag)):
                     raise ValueError(f"{str(tag)[:40]!r} is no language's tag")
             self.docpack = str(docpack)
             self.lang = str(lang)

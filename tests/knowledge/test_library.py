@@ -67,6 +67,16 @@ def test_a_running_box_answers_from_what_is_added_and_no_more_from_what_is_remov
     assert not library.index.exists()
 
 
+def test_a_language_that_is_none_is_refused_before_it_closes_the_index_to_all(
+    library: Library, shelf: Shelf, reader: Reader, tmp_path: Path
+) -> None:
+    library.add(put(tmp_path, "goats.md", GOATS), reader)
+    with pytest.raises(KnowledgeError, match="'Kiswahili' is no language's tag"):
+        library.add(put(tmp_path, "hens.md", HENS), reader, lang="Kiswahili")
+    assert found(shelf, "goat hay") == [f"{DOCPACK}/goats.md#1"]
+    assert shelf.problem == ""
+
+
 def test_the_list_tells_what_is_there(library: Library, reader: Reader, tmp_path: Path) -> None:
     file = put(tmp_path, "plan.pdf", pdf([[Line(text="Vaccinate on Monday.")], None]))
     assert library.add(file, reader, lang="sw") == ["Pages without text, perhaps scanned: 2."]
