@@ -170,7 +170,10 @@ class Reader:
             return
         with self._out.open("rb") as lines:
             for line in lines:
-                answer = json.loads(line)
+                try:
+                    answer = json.loads(line)
+                except (ValueError, RecursionError):
+                    answer = None
                 yield answer if isinstance(answer, dict) else {}
 
     def _recognise(self, file: Path, lang: str, told: Told | None) -> dict[str, Any]:

@@ -158,6 +158,17 @@ def test_a_reading_process_that_was_killed_is_replaced(tmp_path: Path) -> None:
         assert reader.read(file, name="a.md", lang="en").text == "Fine."
 
 
+@pytest.mark.parametrize("said", [b"{", b"[" * 100_000, b"3", b"{}"])
+def test_a_child_that_was_taken_over_is_not_believed(tmp_path: Path, said: bytes) -> None:
+    class TakenOver(Reader):
+        def _run(self, *_: object, **__: object) -> str:
+            self._out.write_bytes(said)
+            return ""
+
+    with TakenOver() as reader, pytest.raises(KnowledgeError, match="nonsense"):
+        reader.read(put(tmp_path, "a.md", b"Fine."), name="a.md", lang="en")
+
+
 def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
