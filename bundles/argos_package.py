@@ -14,9 +14,9 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from bundles.errors import ScanRefused
+from bundles.format.errors import ScanRefused
+from bundles.format.screen import refuse_dangerous
 from bundles.recipe import LANGUAGE
-from bundles.scan import refuse_dangerous
 
 MAX_ENTRIES = 256
 MAX_BYTES = 4 << 30

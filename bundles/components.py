@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bundles.argos_package import explode
-from bundles.errors import LockError, ScanRefused
+from bundles.errors import LockError
+from bundles.format.errors import ScanRefused
 from bundles.indexer import Indexer
 from bundles.lock import LockedFile, measure
 from bundles.recipe import Component, Recipe

@@ -12,8 +12,9 @@ from string import Template
 
 import numpy as np
 
-from bundles.errors import RecipeError, ScanRefused
+from bundles.errors import RecipeError
 from bundles.format.digest import digest_of_file
+from bundles.format.errors import ScanRefused
 from bundles.format.licence_policy import judge
 from bundles.lora_convert import ARCHITECTURES, CONFIG, WEIGHTS
 from bundles.recipe import LANGUAGE, NAME

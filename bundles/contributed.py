@@ -10,16 +10,18 @@ from pathlib import Path
 
 from bundles.components import Layer, PreparedComponent
 from bundles.contributors import Accepted
-from bundles.errors import RecipeError, ScanRefused
+from bundles.errors import RecipeError
 from bundles.format.digest import digest_of_file
+from bundles.format.errors import ScanRefused
 from bundles.format.kinds import KINDS, WEIGHTS
 from bundles.format.layout import blob_path, read_blob
 from bundles.format.manifest import Manifest
+from bundles.format.screen import refuse_dangerous
 from bundles.indexer import Indexer
 from bundles.lock import LockedFile
 from bundles.package import PackedComponent
 from bundles.recipe import Component, Recipe
-from bundles.scan import GgufFacts, refuse_dangerous, scan_document, scan_text, scan_weights
+from bundles.scan import GgufFacts, scan_document, scan_text, scan_weights
 from bundles.word_lists import check_glossary, check_strings
 
 BASE = "org.fieldpost.base"

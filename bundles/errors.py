@@ -5,7 +5,6 @@ BundleError (bundles.format.errors)
 ├── LockError         the lock is missing, or no longer what the recipe and the files say
 ├── FetchError        a file could not be fetched whole
 ├── RegistryError     the registry refuses us, or does not hold what it should
-├── ScanRefused       the file is not what it claims, or is of a kind that can run code
 ├── IndexFailed       ``fieldpost index`` did not make a document index
 ├── PackageRefused    a contributor's package holds what they may not sign, or is not signed by them
 ├── TrialFailed       a bundle could not be tried out on this machine
@@ -31,10 +30,6 @@ class FetchError(BundleError):
 
 class RegistryError(BundleError):
     """The registry refuses us, or does not hold what it should."""
-
-
-class ScanRefused(BundleError):
-    """The file is not what it claims, or is of a kind that can run code."""
 
 
 class IndexFailed(BundleError):

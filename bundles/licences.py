@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from email.parser import HeaderParser
 from pathlib import Path, PurePosixPath
 
-from bundles.errors import ScanRefused
-from bundles.format.errors import LicenceRefused
+from bundles.format.errors import LicenceRefused, ScanRefused
 from bundles.format.licence_policy import ASK, Verdict, joined, refuse
 from bundles.recipe import Component, Recipe
 

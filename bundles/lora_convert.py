@@ -18,7 +18,7 @@ import gguf
 import numpy as np
 from numpy.typing import NDArray
 
-from bundles.errors import ScanRefused
+from bundles.format.errors import ScanRefused
 from bundles.safetensors_file import read_safetensors
 from bundles.scan import GgufLayout, read_layout
 

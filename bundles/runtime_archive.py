@@ -7,7 +7,7 @@ runs on the box.
 import tarfile
 from pathlib import Path, PurePosixPath
 
-from bundles.errors import ScanRefused
+from bundles.format.errors import ScanRefused
 
 MAX_ENTRIES = 200_000
 

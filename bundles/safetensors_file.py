@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bundles.errors import ScanRefused
+from bundles.format.errors import ScanRefused
 
 MAX_HEADER = 64 << 20
 MAX_TENSORS = 65536

@@ -2,7 +2,7 @@
 
 Weights are GGUF and nothing else; documents are text, PDF, or office files, which ``fieldpost index`` then reads in a
 limited child; every other file is plain UTF-8 text. Pickles, and archives that may hold some, have no place. Argos
-packages are ``bundles.argos_package``'s.
+packages are ``bundles.argos_package``'s. What a box looks at again is ``bundles.format.screen``'s.
 """
 
 import importlib.util
@@ -14,34 +14,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bundles.errors import ScanRefused
+from bundles.format.errors import ScanRefused
+from bundles.format.screen import TIMEOUT_S, ZIPPED, gguf_facts, refuse_dangerous, refuse_other_type
 
 MAX_TEXT_BYTES = 32 << 20
-_TIMEOUT_S = 120
 
 LIMITED = importlib.util.find_spec("resource") is not None
 """Whether this system limits a child's memory and writing. Windows does not: there a hostile header is held by time
 alone, and whoever checks files there is told so."""
 
-_REFUSED = (
-    (b"PK\x03\x04", "a zip archive, as PyTorch and NumPy files are"),
-    (b"PK\x05\x06", "a zip archive"),
-    (b"\x80\x02", "a Python pickle, which runs code when it is loaded"),
-    (b"\x80\x03", "a Python pickle, which runs code when it is loaded"),
-    (b"\x80\x04", "a Python pickle, which runs code when it is loaded"),
-    (b"\x80\x05", "a Python pickle, which runs code when it is loaded"),
-    (b"\x1f\x8b", "a gzip archive"),
-    (b"BZh", "a bzip2 archive"),
-    (b"\xfd7zXZ\x00", "an xz archive"),
-    (b"7z\xbc\xaf'\x1c", "a 7z archive"),
-    (b"\x28\xb5\x2f\xfd", "a zstd archive"),
-    (b"\x89HDF\r\n", "an HDF5 file"),
-    (b"\x7fELF", "a program"),
-    (b"MZ", "a program"),
-)
-
-_ZIPPED = frozenset({".docx", ".epub", ".ods", ".odt", ".xlsx"})
-_NO_TEXT = _ZIPPED | {".pdf", ".xls", ".zim", ".htm", ".html", ".xhtml"}
+_NO_TEXT = ZIPPED | {".pdf", ".xls", ".zim", ".htm", ".html", ".xhtml"}
 """Documents that need not be UTF-8 text: web pages may name another encoding."""
 
 
@@ -67,33 +49,16 @@ class GgufLayout:
     """Tensor name to extents, in NumPy's order: (out, in) for a linear map."""
 
 
-def refuse_dangerous(head: bytes, name: str) -> None:
-    """Refuse a file by its first bytes; four are enough for most kinds, eight for all.
-
-    Raises:
-        ScanRefused: it is a pickle, an archive or a program.
-    """
-    for magic, what in _REFUSED:
-        if head.startswith(magic):
-            raise ScanRefused(
-                f"{name} is {what}.", needed="Weights come as GGUF, documents as plain text.", todo="Convert it."
-            )
-
-
 def scan_weights(path: Path, *, adapter: bool) -> GgufFacts:
     """Check a model's or adapter's weights in a child with limits on memory and time.
 
     Raises:
         ScanRefused: it is no well-formed GGUF file, or an adapter stands for a model or the other way round.
     """
-    facts = _header(path, "templates")
+    facts = gguf_facts(path, path.name, "templates")
     _refuse_nameless(facts, path)
     _check_templates(facts["templates"], path)
-    wanted = "adapter" if adapter else "model"
-    if facts["type"] != wanted:
-        raise ScanRefused(
-            f"{path.name} is a GGUF of the type {facts['type']}.", needed=f"Here one of the type {wanted}."
-        )
+    refuse_other_type(facts, path.name, adapter=adapter)
     return GgufFacts(
         architecture=facts["architecture"],
         type=facts["type"],
@@ -109,7 +74,7 @@ def _check_templates(templates: Mapping[str, str], path: Path) -> None:
     command = [sys.executable, "-I", str(Path(__file__).with_name("chat_template.py"))]
     try:
         child = subprocess.run(  # noqa: S603 ours
-            command, input=json.dumps(templates).encode(), capture_output=True, timeout=_TIMEOUT_S, check=False
+            command, input=json.dumps(templates).encode(), capture_output=True, timeout=TIMEOUT_S, check=False
         )
     except subprocess.TimeoutExpired as error:
         raise ScanRefused(f"The chat template of {path.name} never ends.", todo="Do not use this model.") from error
@@ -129,7 +94,7 @@ def read_layout(path: Path) -> GgufLayout:
     Raises:
         ScanRefused: it is no well-formed GGUF file.
     """
-    facts = _header(path, "layout")
+    facts = gguf_facts(path, path.name, "layout")
     _refuse_nameless(facts, path)
     return GgufLayout(
         architecture=facts["architecture"],
@@ -146,7 +111,7 @@ def scan_split(paths: Sequence[Path]) -> GgufFacts:
     """
     facts = scan_weights(paths[0], adapter=False)
     for number, path in enumerate(paths):
-        counts = _header(path, "layout")["counts"]
+        counts = gguf_facts(path, path.name, "layout")["counts"]
         found = (counts.get("split.no", 0), counts.get("split.count", 0) or 1)
         if found != (number, len(paths)):
             raise ScanRefused(
@@ -154,30 +119,8 @@ def scan_split(paths: Sequence[Path]) -> GgufFacts:
                 needed=f"Piece {number + 1} of {len(paths)} is needed here.",
                 todo="Name the first piece as it was published, ...-00001-of-....gguf; the others are found by name.",
             )
-    more = sum(_header(path)["parameters"] for path in paths[1:])
+    more = sum(gguf_facts(path, path.name)["parameters"] for path in paths[1:])
     return replace(facts, parameters=facts.parameters + more)
-
-
-def _header(path: Path, *words: str) -> dict[str, Any]:
-    with path.open("rb") as file:
-        refuse_dangerous(file.read(8), path.name)
-    command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("gguf_header.py")), str(path), *words]
-    try:
-        child = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, check=False)  # noqa: S603 ours
-    except subprocess.TimeoutExpired as error:
-        raise ScanRefused(
-            f"{path.name} took over {_TIMEOUT_S} s to look at.", todo="Get it from its source."
-        ) from error
-    if child.returncode != 0:
-        said = child.stderr.decode("utf-8", "replace").strip().splitlines()
-        why = said[-1] if child.returncode == 1 and said else f"the check died with status {child.returncode}"
-        raise ScanRefused(
-            f"{path.name} is not a sound GGUF file: {why}.",
-            needed="Weights come as GGUF.",
-            todo="Get it again from its source, or convert it with llama.cpp.",
-        )
-    facts: dict[str, Any] = json.loads(child.stdout)
-    return facts
 
 
 def _refuse_nameless(facts: Mapping[str, Any], path: Path) -> None:
@@ -196,9 +139,7 @@ def scan_document(path: Path) -> None:
         scan_text(path)
         return
     with path.open("rb") as file:
-        head = file.read(8)
-    if not (suffix in _ZIPPED and head.startswith(b"PK\x03\x04")):
-        refuse_dangerous(head, path.name)
+        refuse_dangerous(file.read(8), path.name, document=True)
 
 
 def scan_text(path: Path) -> str:

@@ -10,7 +10,7 @@ import csv
 import json
 import re
 
-from bundles.errors import ScanRefused
+from bundles.format.errors import ScanRefused
 from bundles.recipe import LANGUAGE
 
 MAX_TERM = 200

@@ -5,10 +5,11 @@
     3 verify    every signature, on a copy of what is trusted; what is revoked holds from here on, come what may
     4 space     what is missing fits, with a reserve; before anything is copied
     5 copy      each missing file: hashed while copied, synced, read back, hashed again
-    6 release   hard links in a new folder, synced, then named
-    7 installer the signed one is kept in HOME: the next update runs that, not what a found stick brings
-    8 commit    trust and the version floor
-    9 switch    ``current``, in one step
+    6 gates     every file is looked into, whoever signed it: weights in a child with limits, the rest by first bytes
+    7 release   hard links in a new folder, synced, then named
+    8 installer the signed one is kept in HOME: the next update runs that, not what a found stick brings
+    9 commit    trust and the version floor
+   10 switch    ``current``, in one step
 
 Nothing from the stick is parsed before its signature held, and nothing from it is run at all.
 """
@@ -17,6 +18,7 @@ import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bundles.format.delta import UPDATE_FILE
@@ -27,6 +29,7 @@ from bundles.format.layout import open_file, read_verified
 from bundles.format.manifest import Descriptor
 from bundles.format.verify import VerifiedBundle, verify_bundle
 from installer.errors import HomeRefused, SourceDamaged
+from installer.gates import refuse_unsound
 from installer.preflight import check_home, check_space
 from installer.releases import Releases, State, release_facts
 from installer.revocations import note_revoked
@@ -74,12 +77,13 @@ def install(stick: Path, home: Path, *, confirm: Confirm, progress: Progress) ->
         bundle = verify_bundle(stick, root=root, trust=draft / "metadata", floor=state.floor)  # 3
         note_revoked(home, bundle.versions, bundle.revoked)
         _copy(bundle, stick, home, store, progress)  # 4, 5
+        refuse_unsound(bundle, store, partial(progress, "Looking inside"))  # 6
         facts = release_facts(bundle)
-        number = releases.find(facts, store) or releases.make(facts, store)  # 6
+        number = releases.find(facts, store) or releases.make(facts, store)  # 7
         changed = number != releases.current
-        _keep_installer(bundle, stick, home)  # 7
-        releases.commit(draft, root, bundle, number)  # 8
-        releases.activate(number)  # 9
+        _keep_installer(bundle, stick, home)  # 8
+        releases.commit(draft, root, bundle, number)  # 9
+        releases.activate(number)  # 10
         store.forget_parts()
         return Installed(release=number, bundle=bundle.index.name, version=bundle.index.version, changed=changed)
 
@@ -133,7 +137,7 @@ def _copy(bundle: VerifiedBundle, stick: Path, home: Path, store: Store, progres
 
 
 def _keep_installer(bundle: VerifiedBundle, stick: Path, home: Path) -> None:
-    """Step 7. The very bytes that were hashed are written: the stick is not asked twice."""
+    """Step 8. The very bytes that were hashed are written: the stick is not asked twice."""
     signed, kept = bundle.on_top[INSTALLER], home / INSTALLER
     if kept.is_symlink() or not kept.is_file() or digest_of_file(kept) != (signed.digest, signed.size):
         replace_file(kept, read_verified(stick, INSTALLER, digest=signed.digest, size=signed.size), mode=0o755)

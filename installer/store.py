@@ -135,6 +135,12 @@ class Store:
                 refused.append(error)
         return refused
 
+    def drop(self, blob: Descriptor) -> None:
+        """Remove a blob that no release links to: it was refused, and would only fill the disk."""
+        path = self.path(blob.digest)
+        if path.stat().st_nlink == 1:
+            path.unlink()
+
     def forget_parts(self, wanted: Collection[str] = ()) -> None:
         """Remove what earlier, abandoned runs left in staging; ``wanted`` digests are kept."""
         keep = {digest.removeprefix("sha256:") + ".part" for digest in wanted}

@@ -4,6 +4,7 @@ BundleError
 ├── FormatRefused   a manifest, an index or a path breaks a rule of the format
 ├── TrustRefused    not signed by whom this box trusts, or older than what it has
 ├── LicenceRefused  this may not be passed on, or nobody has decided that it may
+├── ScanRefused     a file is not what it claims, or is of a kind that can run code
 ├── DamagedFile     a file's bytes are not the signed ones
 └── MissingFile     a file that the bundle names is not there
 """
@@ -29,6 +30,10 @@ class TrustRefused(BundleError):
 
 class LicenceRefused(BundleError):
     """This may not be passed on, or nobody has decided that it may."""
+
+
+class ScanRefused(BundleError):
+    """A file is not what it claims, or is of a kind that can run code."""
 
 
 class DamagedFile(BundleError):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bundles.argos_package import explode
-from bundles.errors import ScanRefused
+from bundles.format.errors import ScanRefused
 
 METADATA = json.dumps({"from_code": "en", "to_code": "sw", "type": "translate"}).encode()
 GOOD = {

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from bundles.build import Built, build
-from bundles.errors import IndexFailed, LockError, ScanRefused
+from bundles.errors import IndexFailed, LockError
 from bundles.fetch import list_repository
-from bundles.format.errors import BundleError, LicenceRefused
+from bundles.format.errors import BundleError, LicenceRefused, ScanRefused
 from bundles.lock import make_lock, write_lock
 from bundles.recipe import load_recipe
 from bundles.trust import open_signer

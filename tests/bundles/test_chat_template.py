@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bundles.errors import ScanRefused
+from bundles.format.errors import ScanRefused
 from bundles.scan import scan_weights
 from tests.support.gguf import gguf
 

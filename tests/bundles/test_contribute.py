@@ -22,8 +22,8 @@ from bundles.cli import main
 from bundles.contribute import KIT, Base, Beginning, new_folder
 from bundles.contribute_check import looked_into
 from bundles.contributors import delegate, read_contributors, write_contributors
-from bundles.errors import PackageRefused, RecipeError, ScanRefused
-from bundles.format.errors import BundleError, LicenceRefused
+from bundles.errors import PackageRefused, RecipeError
+from bundles.format.errors import BundleError, LicenceRefused, ScanRefused
 from bundles.inspection import inspect_bundle
 from bundles.keys import read_public
 from bundles.lock import make_lock, write_lock

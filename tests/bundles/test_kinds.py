@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bundles.build import build
-from bundles.errors import RecipeError, ScanRefused
+from bundles.errors import RecipeError
+from bundles.format.errors import ScanRefused
 from bundles.inspection import inspect_bundle
 from bundles.lock import make_lock, write_lock
 from bundles.recipe import load_recipe

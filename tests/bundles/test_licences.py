@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bundles.errors import ScanRefused
 from bundles.format.digest import digest_of
-from bundles.format.errors import LicenceRefused
+from bundles.format.errors import LicenceRefused, ScanRefused
 from bundles.format.licence_policy import ASK, CONDITIONAL, DENY, FREE, judge, refuse_unpassable
 from bundles.format.manifest import Descriptor, Layer, Manifest
 from bundles.licences import check_licences, check_wheel, read_wheel

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from appliance.engine.context import Context, Row
 from appliance.engine.llama import Model
-from bundles.errors import ScanRefused
+from bundles.format.errors import ScanRefused
 from bundles.lora_convert import ARCHITECTURES, convert_lora
 from bundles.safetensors_file import read_safetensors
 from bundles.scan import read_layout, scan_weights

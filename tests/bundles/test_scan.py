@@ -1,5 +1,6 @@
 """GGUF headers are read in a child with limits, and nothing that can run code gets through."""
 
+import os
 import struct
 from pathlib import Path
 
@@ -7,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bundles.errors import ScanRefused
-from bundles.gguf_header import MalformedError, read_header
-from bundles.scan import refuse_dangerous, scan_document, scan_text, scan_weights
+from bundles.format.errors import ScanRefused
+from bundles.format.gguf_header import MalformedError, read_header
+from bundles.format.screen import gguf_facts, refuse_dangerous
+from bundles.scan import scan_document, scan_text, scan_weights
 from tests.support.gguf import gguf, key, lora, string, tensor
 
 
@@ -76,6 +78,19 @@ def test_a_broken_header_is_refused_for_its_reason(tmp_path: Path, data: bytes, 
     with pytest.raises(ScanRefused) as caught:
         scan_weights(weights(tmp_path, data), adapter=False)
     assert needle in str(caught.value)
+
+
+def test_a_header_that_takes_too_long_is_ended_and_refused(tmp_path: Path) -> None:
+    """Thirty million empty names: every bound of the format holds, and reading them takes many times the second."""
+    path, names = tmp_path / "w.gguf", 3_900_000
+    with path.open("wb") as file:
+        file.write(head(keys=8))
+        for number in range(8):
+            file.write(string(f"k{number}") + struct.pack("<IIQ", 9, 8, names))
+            file.seek(8 * names, os.SEEK_CUR)
+        file.truncate(file.tell() + 64)
+    with pytest.raises(ScanRefused, match=r"w\.gguf took over 1 s to look at"):
+        gguf_facts(path, path.name, timeout_s=1)
 
 
 @settings(max_examples=400, deadline=None)

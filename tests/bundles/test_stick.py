@@ -15,9 +15,10 @@ from bundles.stick import file_system, write_stick
 from installer.errors import SourceDamaged
 from installer.install import install
 from tests.support.bundle_factory import INSTALLER, Keys, adapter, docpack, make_bundle, make_keys, model
+from tests.support.gguf import holding
 from tests.support.media import exfat, fat32, from_fat, to_fat
 
-WEIGHTS = b"GGUF" + bytes(300_000)
+WEIGHTS = holding(bytes(300_000))
 
 
 @pytest.fixture

@@ -17,10 +17,11 @@ from bundles.update import compare, write_update
 from installer.errors import SourceDamaged
 from installer.install import install
 from tests.support.bundle_factory import Keys, adapter, langpack, make_bundle, make_keys, model, part
+from tests.support.gguf import holding
 
 NOISE = random.Random(5).randbytes
-WEIGHTS = b"GGUF" + NOISE(3_000_000)
-LORA = b"GGUF" + NOISE(200_000)
+WEIGHTS = holding(NOISE(3_000_000))
+LORA = holding(NOISE(200_000), {"general.type": "adapter"})
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def pack(files: dict[str, str], folder: Path, **more: object):
 
 def test_a_changed_lora_never_sends_the_base_again(keys: Keys, tmp_path: Path) -> None:
     old = make_bundle(tmp_path / "old", keys, components=[model(WEIGHTS), adapter(LORA, base=WEIGHTS), langpack()])
-    retrained = adapter(b"GGUF" + NOISE(200_000), base=WEIGHTS, version="0.2.0")
+    retrained = adapter(NOISE(200_000), base=WEIGHTS, version="0.2.0")
     new = make_bundle(tmp_path / "new", keys, version="2", components=[model(WEIGHTS), retrained, langpack()])
     update = compare(old, new)
     assert {part.how for part in update.parts if part.component == "model/answers"} == {"there"}

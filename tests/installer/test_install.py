@@ -13,6 +13,7 @@ from bundles.format.errors import BundleError, DamagedFile, TrustRefused
 from installer.errors import HomeRefused, NoSpace, NotConfirmed, SourceDamaged
 from installer.install import install
 from tests.support.bundle_factory import make_bundle, make_keys, model, whole
+from tests.support.gguf import holding
 
 SEED = 20261124
 
@@ -230,7 +231,7 @@ def test_a_file_that_rotted_on_the_box_is_repaired_by_installing_again(stick, ho
 
 
 def test_a_half_copied_file_is_taken_up_where_it_stopped(tmp_path, home, keys, put):
-    weights = random.Random(SEED).randbytes(5 << 20)
+    weights = holding(random.Random(SEED).randbytes(5 << 20))
     stick = make_bundle(tmp_path / "big", keys, version="5.0.0", components=[model(weights)])
     part = home / "staging" / f"{hashlib.sha256(weights).hexdigest()}.part"
     part.parent.mkdir(parents=True)
@@ -249,7 +250,7 @@ def test_a_half_copied_file_is_taken_up_where_it_stopped(tmp_path, home, keys, p
 
 @pytest.mark.parametrize("rest", [b"", b"garbage", b"x" * (7 << 20)])
 def test_a_wrong_half_file_costs_one_more_try_at_most(tmp_path, home, keys, put, rest):
-    weights = random.Random(SEED).randbytes(5 << 20)
+    weights = holding(random.Random(SEED).randbytes(5 << 20))
     stick = make_bundle(tmp_path / "big", keys, version="6.0.0", components=[model(weights)])
     part = home / "staging" / f"{hashlib.sha256(weights).hexdigest()}.part"
     part.parent.mkdir(parents=True)

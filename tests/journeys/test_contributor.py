@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 import pytest
 
-from bundles.gguf_header import read_header
+from bundles.format.gguf_header import read_header
 from tests.support.site import DEMO_RECIPE, PASSPHRASE, ROOT, Site, copy_recipe, run, serving
 from tests.support.tiny_llm import MODULES, write_peft
 

@@ -30,15 +30,15 @@ from bundles.argos_package import explode
 from bundles.card import MAX_FRONT_MATTER, lacks, read_card
 from bundles.components import _first_line
 from bundles.contributors import accept_packages, delegate, read_contributors, write_contributors
-from bundles.errors import ScanRefused
-from bundles.format.errors import BundleError
+from bundles.format.errors import BundleError, ScanRefused
+from bundles.format.gguf_header import MalformedError, read_header
 from bundles.format.layout import blob_path
 from bundles.format.manifest import parse_index, parse_manifest, safe_path
+from bundles.format.screen import refuse_dangerous
 from bundles.format.verify import verify_bundle
-from bundles.gguf_header import MalformedError, read_header
 from bundles.keys import open_key, read_public
 from bundles.package import sign_package
-from bundles.scan import refuse_dangerous, scan_text, scan_weights
+from bundles.scan import scan_text, scan_weights
 from tests.soak.frame import Outcome
 from tests.support.bundle_factory import (
     DATE,

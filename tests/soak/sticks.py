@@ -20,6 +20,7 @@ from bundles.trust import open_signer
 from installer.install import install
 from tests.soak.frame import Outcome
 from tests.support.bundle_factory import DATE, INSTALLER, Keys, make_keys
+from tests.support.gguf import head_for
 from tests.support.media import exfat, fat32, from_fat, to_fat
 
 ROUNDS = 4
@@ -67,9 +68,11 @@ def _build(bundle: Path, keys: Keys, size: int, seed: int) -> None:
     weights = bundle.with_name("weights.gguf")
     rng = random.Random(seed)
     block = rng.randbytes(1 << 20)
+    head = head_for(size - len(head_for(size)))
     with weights.open("wb") as file:
         for number in range(size >> 20):
-            file.write(number.to_bytes(8, "little") + block[8:])
+            first = head if number == 0 else number.to_bytes(8, "little")
+            file.write(first + block[len(first) :])
     pyz = bundle.with_name("installer.pyz")
     pyz.write_bytes(INSTALLER)
     component = PreparedComponent(

@@ -1,6 +1,7 @@
 """Real signed bundles in a fraction of a second: tiny payloads, written and signed by the code that makes real ones.
 
-Only looking into the files is left out, so that a payload may be any bytes.
+Only looking into the files is left out, so that a payload of ``part`` may be any bytes. Weights of ``model`` and
+``adapter`` are sound GGUF files, because the installer looks again: what is no GGUF file is put into one.
 
     keys = make_keys(tmp_path / "keys")
     old = make_bundle(tmp_path / "old", keys)
@@ -28,6 +29,7 @@ from bundles.recipe import Recipe
 from bundles.roots import init_root
 from bundles.trust import open_signer
 from bundles.write import write_components
+from tests.support.gguf import holding
 
 PASSPHRASE = "only for tests"
 DATE = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
@@ -84,15 +86,21 @@ def part(kind: str, name: str, files: Mapping[str, bytes], **more: object) -> Pa
 
 def model(weights: bytes = b"GGUF weights", name: str = "answers", **more: object) -> Payload:
     """A model of one weights file and a card."""
-    return part("model", name, {f"{name}.gguf": weights, "README.md": f"# {name}\n".encode()}, **more)
+    return part("model", name, {f"{name}.gguf": sound(weights), "README.md": f"# {name}\n".encode()}, **more)
 
 
 def adapter(
     weights: bytes = b"GGUF lora", name: str = "steps", base: bytes = b"GGUF weights", **more: object
 ) -> Payload:
     """An adapter for the model whose weights are ``base``."""
-    annotations = {"org.fieldpost.base": f"sha256:{hashlib.sha256(base).hexdigest()}"}
-    return part("adapter", name, {f"{name}.gguf": weights}, annotations=annotations, **more)
+    annotations = {"org.fieldpost.base": f"sha256:{hashlib.sha256(sound(base)).hexdigest()}"}
+    lora = sound(weights, {"general.type": "adapter"})
+    return part("adapter", name, {f"{name}.gguf": lora}, annotations=annotations, **more)
+
+
+def sound(weights: bytes, keys: Mapping[str, str] | None = None) -> bytes:
+    """The weights, if they are a GGUF file; else one that holds them."""
+    return weights if weights.startswith(b"GGUF\x03\0\0\0") else holding(weights, keys)
 
 
 def langpack(name: str = "en-sw", **more: object) -> Payload:

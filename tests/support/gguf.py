@@ -35,6 +35,19 @@ def gguf(
     return data + bytes(-len(data) % 32) + bytes(32 * tensors)
 
 
+def head_for(size: int, keys: Mapping[str, str] | None = None) -> bytes:
+    """What comes before ``size`` bytes of any data to make a sound file of one tensor; equally long for every size."""
+    head = {"general.architecture": "llama", **(keys or {})}
+    data = b"GGUF" + struct.pack("<IQQ", 3, 1, len(head))
+    data += b"".join(key(name, value) for name, value in head.items()) + tensor("t", (size,), 24, 0)
+    return data + bytes(-len(data) % 32)
+
+
+def holding(data: bytes, keys: Mapping[str, str] | None = None) -> bytes:
+    """A sound file around any bytes but none."""
+    return head_for(len(data), keys) + data
+
+
 def lora(architecture: str = "llama", note: str = "") -> bytes:
     """An adapter of the same kind."""
     return gguf({"general.architecture": architecture, "general.type": "adapter", "adapter.type": "lora"}, note=note)

@@ -1,11 +1,12 @@
 """Checks a GGUF file's header and prints what it says as JSON: run as a script, in a child that may die.
 
-    python -I -S gguf_header.py FILE            what it is, and how many parameters it has
-    python -I -S gguf_header.py FILE layout     also its counts (such as heads) and the shape of every tensor
-    python -I -S gguf_header.py FILE templates  also its chat templates
+    python -I -S - FILE < gguf_header.py            what it is, and how many parameters it has
+    python -I -S - FILE layout < gguf_header.py     also its counts (such as heads) and the shape of every tensor
+    python -I -S - FILE templates < gguf_header.py  also its chat templates
 
-``bundles.scan`` starts it, because a hostile header can make a parser hang or eat memory; it sets its own limits
-first. Passing does not make a file safe for llama.cpp: on the box the model still runs in a process of its own.
+``bundles.format.screen`` starts it, because a hostile header can make a parser hang or eat memory; it sets its own
+limits first. It is read from a pipe, because on a box it lies inside installer.pyz. Passing does not make a file safe
+for llama.cpp: on the box the model still runs in a process of its own.
 Layout after https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Standard library only.
 """
 
