@@ -17,7 +17,7 @@ from bundles.lock import make_lock, write_lock
 from bundles.options import FILE, FOLDER, PATH, date_option, passphrase_option, signing_date
 from bundles.recipe import load_recipe
 from bundles.stick import FAT_LIMIT, write_stick
-from bundles.telling import default_cache, size, table
+from bundles.telling import default_cache, one_line, plain, size, table
 from bundles.trust import open_signer
 
 DEFAULT_INSTALLER = Path(__file__).parents[1] / "dist" / "installer.pyz"
@@ -30,7 +30,7 @@ class _Speaking(click.Group):
         try:
             return super().invoke(ctx)
         except (BundleError, OSError) as error:
-            click.echo(str(error), err=True)
+            click.echo(plain(str(error)), err=True)
             ctx.exit(1)
 
 
@@ -136,14 +136,14 @@ def inspect(bundle: Path, cards: bool, as_json: bool) -> None:
     if facts.ram_mb is not None:
         click.echo(f"Memory:    {facts.ram_mb:,} MB")
     if facts.why:
-        click.echo(f"\n{facts.why}")
+        click.echo(f"\n{plain(facts.why)}")
     rows = [
         (f"{c.kind}/{c.name}", c.version, c.licence, size(c.bytes), str(c.files), c.title) for c in facts.components
     ]
     click.echo("\n" + table(("component", "version", "licence", "size", "files", "card"), rows) + "\n")
     click.echo(f"Root fingerprint:  {facts.fingerprint}")
     for c in facts.components if cards else ():
-        click.echo(f"\n== {c.kind}/{c.name}, by {c.publisher}\n\n{c.card.strip() or '(no card)'}")
+        click.echo(f"\n== {c.kind}/{c.name}, by {c.publisher}\n\n{plain(c.card).strip() or '(no card)'}")
 
 
 @main.command()
@@ -197,7 +197,7 @@ def stick(bundle: Path, out: Path, split: bool, as_json: bool) -> None:
 
 
 def _headline(facts: BundleFacts) -> str:
-    return f"{facts.bundle} {facts.version} ({facts.title}), {size(facts.total_bytes)}"
+    return f"{facts.bundle} {facts.version} ({one_line(facts.title)}), {size(facts.total_bytes)}"
 
 
 def _json(facts: BundleFacts, **more: object) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from bundles.format.digest import root_fingerprint
 from bundles.format.errors import BundleError, MissingFile
-from bundles.format.layout import read_blob
-from bundles.format.manifest import Descriptor, IndexEntry, parse_index, parse_manifest
+from bundles.format.layout import open_file, read_blob
+from bundles.format.manifest import MAX_BYTES, Descriptor, IndexEntry, parse_index, parse_manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,15 +61,15 @@ def inspect_bundle(folder: Path) -> BundleFacts:
         BundleError: the folder is no bundle, or a file that describes it cannot be read.
     """
     try:
-        index = parse_index((folder / "index.json").read_bytes())
-        timestamp = json.loads((folder / "tuf" / "timestamp.json").read_bytes())["signed"]
+        index = parse_index(_read(folder, "index.json"))
+        timestamp = json.loads(_read(folder, "tuf/timestamp.json"))["signed"]
         return BundleFacts(
             bundle=index.name,
             publisher=index.publisher,
             version=index.version,
             title=index.title,
             languages=index.languages,
-            fingerprint=root_fingerprint((folder / "tuf" / "1.root.json").read_bytes()),
+            fingerprint=root_fingerprint(_read(folder, "tuf/1.root.json")),
             metadata_version=timestamp["version"],
             expires=timestamp["expires"],
             ram_mb=index.ram_mb,
@@ -77,12 +77,18 @@ def inspect_bundle(folder: Path) -> BundleFacts:
             total_bytes=sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
             components=tuple(_component(folder, entry) for entry in index.entries),
         )
-    except FileNotFoundError as error:
+    except MissingFile as error:
         raise BundleError(
-            f"{folder} is no whole bundle: {error.filename} is missing.", todo="Build it again, or copy it again."
+            f"{folder} is no whole bundle: {error.found}", todo="Build it again, or copy it again."
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BundleError(f"{folder} has no readable tuf/timestamp.json: {error!r}.", todo="Build it again.") from error
+
+
+def _read(folder: Path, name: str) -> bytes:
+    """A found stick may hold gigabytes under any name."""
+    with open_file(folder, name) as file:
+        return file.read(MAX_BYTES + 1)
 
 
 def _card(folder: Path, blob: Descriptor) -> str:

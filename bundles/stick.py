@@ -24,7 +24,7 @@ from bundles.format.digest import digest_of, digest_of_file
 from bundles.format.durable import forget_cached, sync_folder
 from bundles.format.errors import BundleError
 from bundles.format.layout import MAX_PIECES, blob_path, damaged, open_file, piece_name, read_blob
-from bundles.format.manifest import parse_index, parse_manifest
+from bundles.format.manifest import MAX_BYTES, parse_index, parse_manifest
 from bundles.progress import byte_bar
 
 FAT_LIMIT = (1 << 32) - 1
@@ -250,7 +250,8 @@ def _blobs_named_on(stick: Path) -> set[str]:
     digests: set[str] = set()
     # No bundle, or half of one: what is known until then is still ours.
     with contextlib.suppress(OSError, BundleError):
-        data = (stick / "index.json").read_bytes()
+        with open_file(stick, "index.json") as file:
+            data = file.read(MAX_BYTES + 1)
         digests.add(digest_of(data))
         for entry in parse_index(data).entries:
             digests.add(entry.blob.digest)

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from bundles.cli import main
 from bundles.stick import write_stick
-from tests.support.bundle_factory import PASSPHRASE, Keys, make_bundle, make_keys
+from tests.support.bundle_factory import PASSPHRASE, Keys, make_bundle, make_keys, part
 from tests.support.gguf import gguf, lora
 
 COMMAND = [sys.executable, "-m", "bundles.cli"]
@@ -195,6 +195,31 @@ def test_help_teaches_by_example(words: list[str]) -> None:
 def test_what_click_refuses_has_its_own_exit_code(tmp_path: Path) -> None:
     assert call("inspect", tmp_path / "none").exit_code == 2
     assert call("fly").exit_code == 2
+
+
+def test_what_a_found_stick_says_does_not_command_the_terminal(tmp_path: Path, keys: Keys) -> None:
+    card = b"# Card\x1b[2J\x1b]0;owned\x07\n\nSafe \xe2\x80\xaetxet."
+    title = "Guides\x1b[1A\nRoot fingerprint:  SHA256:false"
+    parts = [part("docpack", "guides", {"a.md": b"# A\n", "README.md": card})]
+    bundle = make_bundle(tmp_path / "bundle", keys, title=title, components=parts)
+    said = good("inspect", bundle, "--cards")
+    assert not {"\x1b", "\x07", "\u202e"} & set(said) and "Safe \N{REPLACEMENT CHARACTER}txet." in said
+    assert [line for line in said.splitlines() if line.startswith("Root fingerprint:")] == [
+        f"Root fingerprint:  {keys.fingerprint}"
+    ]
+
+
+def test_inspect_reads_no_more_than_a_description_may_have(tmp_path: Path, keys: Keys) -> None:
+    bundle = make_bundle(tmp_path / "bundle", keys)
+    for name in ("index.json", "tuf/timestamp.json"):
+        whole = (bundle / name).read_bytes()
+        with (bundle / name).open("wb") as huge:
+            huge.truncate(1 << 40)  # a hole: read whole it would not fit into memory
+        said = bad("inspect", bundle)
+        assert "The bundle's index has 4194305 bytes" in said or "no readable tuf/timestamp.json" in said
+        (bundle / name).write_bytes(whole)
+    (bundle / "tuf/timestamp.json").write_bytes(b"[" * 200_000)
+    assert "no readable tuf/timestamp.json" in bad("inspect", bundle)
 
 
 def test_a_full_disk_or_a_foreign_folder_is_one_line_and_no_traceback(tmp_path: Path, keys: Keys) -> None:
