@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +24,9 @@ from bundles.format.digest import digest_of, is_digest, root_fingerprint
 from bundles.format.durable import sync_folder
 from bundles.format.errors import BundleError, TrustRefused
 from bundles.format.kinds import EMPTY_CONFIG, INDEX, MANIFEST, STICK_FILES
-from bundles.format.layout import blob_path, open_file
+from bundles.format.layout import blob_path, open_file, read_verified
 from bundles.format.manifest import Descriptor, parse_index, parse_manifest
+from bundles.format.metadata import read_folder
 from bundles.format.verify import verify_bundle
 from bundles.placing import growing_folder, put_in_place
 from bundles.registry import Reference, Registry
@@ -151,8 +153,7 @@ def pull(place: Reference, out: Path, registry: Registry, *, trusted: Callable[[
         _write(growing / path, registry.blob(blob.digest, blob.size))
     root = (growing / "tuf" / "1.root.json").read_bytes()
     trusted(root)
-    # Parsed strictly and for its digests only: what counts is what verify_bundle says of the bytes afterwards.
-    raw_index = (growing / "index.json").read_bytes()
+    raw_index = _signed_index(growing, root)
     _write(growing / blob_path(digest_of(raw_index)), raw_index)
     for entry in parse_index(raw_index).entries:
         _write(growing / blob_path(entry.blob.digest), registry.manifest(entry.blob.digest))
@@ -169,6 +170,13 @@ def pull(place: Reference, out: Path, registry: Registry, *, trusted: Callable[[
     sync_folder(blobs)
     put_in_place(out, growing)
     return checked
+
+
+def _signed_index(folder: Path, root: bytes) -> bytes:
+    """The index once its signature held; the digests in it are then worth asking for."""
+    with tempfile.TemporaryDirectory(prefix="fieldpost-trust-") as scratch:
+        signed = read_folder(folder, root, Path(scratch)).target("stick/index.json")
+    return read_verified(folder, "index.json", digest=signed.digest, size=signed.size)
 
 
 def _obtain(blob: Descriptor, what: str, blobs: Path, old: Path, registry: Registry) -> None:

@@ -290,11 +290,15 @@ class Registry:
 
     def _credentials(self, url: str) -> dict[str, str]:
         """Only for the registry itself: an upload may go to a storage elsewhere."""
-        known = self._authorization is not None and urlsplit(url)[:2] == urlsplit(self._place.base)[:2]
-        return {"Authorization": str(self._authorization)} if known else {}
+        return {"Authorization": self._authorization} if self._authorization and self._is_its_own(url) else {}
+
+    def _is_its_own(self, url: str) -> bool:
+        return urlsplit(url)[:2] == urlsplit(self._place.base)[:2]
 
     def _authorize(self, answer: httpx2.Response) -> bool:
-        """Do as the registry's challenge says; False when that is not possible."""
+        """Do as the registry's challenge says; False when that is not possible, or when it is somebody else's."""
+        if not self._is_its_own(str(answer.request.url)):
+            return False
         scheme, _, rest = answer.headers.get("WWW-Authenticate", "").partition(" ")
         if scheme.lower() == "basic" and self._login:
             self._authorization = f"Basic {self._login}"

@@ -4,6 +4,8 @@ import hashlib
 import json
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from bundles.carry import pull, push, trust_file, trust_fingerprint
 from bundles.check import check_bundle
 from bundles.cli import main
 from bundles.errors import FetchError, RegistryError
-from bundles.format.errors import TrustRefused
+from bundles.format.errors import DamagedFile, TrustRefused
 from bundles.registry import Registry, parse_reference
 from tests.support.bundle_factory import Keys, docpack, make_bundle, make_keys, model, whole
 from tests.support.registry import BreakingWire, DockerRegistry
@@ -259,6 +261,58 @@ def test_a_login_is_asked_for_found_and_used(bundle, keys, tmp_path, monkeypatch
         sending(bundle, place, tmp_path)
         fetching(place, tmp_path / "out", keys)
     assert tree(tmp_path / "out") == tree(bundle)
+
+
+def test_a_login_is_given_to_nobody_the_registry_redirects_to(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("FIELDPOST_REGISTRY_USER", "amina")
+    monkeypatch.setenv("FIELDPOST_REGISTRY_PASSWORD", "secret words")
+    seen: list[tuple[int, str | None]] = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            port = self.server.server_address[1]
+            seen.append((port, self.headers["Authorization"]))
+            if port == thief.server_address[1]:
+                self.send_response(401)
+                challenge = f'Bearer realm="http://127.0.0.1:{port}/token",service="x"'
+                self.send_header("WWW-Authenticate", challenge)
+            elif self.headers["Authorization"] is None:
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", 'Basic realm="x"')
+            else:
+                self.send_response(307)
+                self.send_header("Location", f"http://127.0.0.1:{thief.server_address[1]}/blob")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as ours, ThreadingHTTPServer(("127.0.0.1", 0), Answer) as thief:
+        for server in (ours, thief):
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+        where = parse_reference(f"127.0.0.1:{ours.server_address[1]}/relief/clinic:1")
+        with Registry(where, cache=tmp_path, waits_s=()) as wire, pytest.raises(RegistryError):
+            wire.blob("sha256:" + "0" * 64, 10)
+        for server in (ours, thief):
+            server.shutdown()
+    told = dict.fromkeys(seen)
+    assert (ours.server_address[1], "Basic YW1pbmE6c2VjcmV0IHdvcmRz") in told  # the registry itself had it
+    assert [login for port, login in told if port == thief.server_address[1]] == [None]
+
+
+def test_an_index_that_nobody_signed_is_not_parsed(registry, bundle, keys, tmp_path) -> None:
+    where = parse_reference(f"{registry.host}/relief/unsigned:1")
+    sending(bundle, str(where), tmp_path)
+    with Registry(where, cache=tmp_path) as wire:
+        trust = json.loads(wire.manifest("1.trust"))
+        (layer,) = [x for x in trust["layers"] if "index.json" in x["annotations"].values()]
+        layer["digest"], layer["size"] = "sha256:" + hashlib.sha256(b"no JSON").hexdigest(), 7
+        wire.push_blob(layer["digest"], b"no JSON", "index")
+        wire.put_manifest("1.trust", json.dumps(trust).encode(), trust["mediaType"])
+    with pytest.raises(DamagedFile, match=r"index\.json is damaged or was changed"):
+        fetching(str(where), tmp_path / "out", keys)
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_commands(registry, bundle, keys, tmp_path) -> None:
