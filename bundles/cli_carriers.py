@@ -9,12 +9,10 @@ import click
 from bundles.carry import pull as pull_bundle
 from bundles.carry import push as push_bundle
 from bundles.carry import trust_file, trust_fingerprint
+from bundles.options import FILE, FOLDER, PATH
 from bundles.registry import Registry, parse_reference
 from bundles.telling import default_cache, size, table
 from bundles.update import Update, compare, write_update
-
-_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
-_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 def register(group: click.Group) -> None:
@@ -24,7 +22,7 @@ def register(group: click.Group) -> None:
 
 
 @click.command()
-@click.argument("bundle", type=_FOLDER)
+@click.argument("bundle", type=FOLDER)
 @click.argument("place")
 @click.option("--json", "as_json", is_flag=True, help="Print what is stored now as JSON.")
 def push(bundle: Path, place: str, as_json: bool) -> None:
@@ -48,8 +46,8 @@ def push(bundle: Path, place: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("place")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The bundle's folder.")
-@click.option("--trust", type=_FILE, help="The 1.root.json of the signing folder.")
+@click.option("--out", required=True, type=PATH, help="The bundle's folder.")
+@click.option("--trust", type=FILE, help="The 1.root.json of the signing folder.")
 @click.option("--fingerprint", metavar="SHA256:...", help="The root fingerprint, in its place.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was fetched as JSON.")
 def pull(place: str, out: Path, trust: Path | None, fingerprint: str | None, as_json: bool) -> None:
@@ -77,8 +75,8 @@ def pull(place: str, out: Path, trust: Path | None, fingerprint: str | None, as_
 
 
 @click.command()
-@click.argument("old", type=_FOLDER)
-@click.argument("new", type=_FOLDER)
+@click.argument("old", type=FOLDER)
+@click.argument("new", type=FOLDER)
 @click.option("--files", is_flag=True, help="Every file, not only the components.")
 @click.option("--json", "as_json", is_flag=True, help="Print every file as JSON.")
 def diff(old: Path, new: Path, files: bool, as_json: bool) -> None:
@@ -94,9 +92,9 @@ def diff(old: Path, new: Path, files: bool, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("old", type=_FOLDER)
-@click.argument("new", type=_FOLDER)
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The partial bundle's folder.")
+@click.argument("old", type=FOLDER)
+@click.argument("new", type=FOLDER)
+@click.option("--out", required=True, type=PATH, help="The partial bundle's folder.")
 @click.option("--files", is_flag=True, help="Tell every file, not only the components.")
 @click.option("--json", "as_json", is_flag=True, help="Print every file as JSON.")
 def update(old: Path, new: Path, out: Path, files: bool, as_json: bool) -> None:

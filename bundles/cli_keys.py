@@ -11,6 +11,7 @@ from bundles.format.digest import root_fingerprint
 from bundles.keys import read_public
 from bundles.options import FILE, FOLDER, PATH, date_option, passphrase_option, signing_date
 from bundles.package import new_contributor, sign_package
+from bundles.trust import newest_root
 
 _KEYS = click.option("--keys", required=True, type=FOLDER, help="The signing folder.")
 _ROOT_KEYS = click.option(
@@ -73,6 +74,7 @@ def root_show(keys: Path) -> None:
     \b
     fieldpost-bundle root show ~/keys
     """
+    newest_root(keys)  # says so when this is no signing folder
     click.echo(f"Root fingerprint:  {root_fingerprint((keys / '1.root.json').read_bytes())}")
     _show(keys)
     known = contributors.read_contributors(keys)
@@ -177,6 +179,8 @@ def revoke(what: str, reason: str, keys: Path) -> None:
     contributors.write_contributors(keys, after)
     for target in sorted(after.revoked.keys() - known.revoked.keys()):
         click.echo(f"Revoked from the next bundle on: {target}")
+        if target not in contributors.given_out_targets(keys):
+            click.echo("  Compare every letter with what verify shows: boxes disable exactly this name.")
     if "/" not in what:
         click.echo(f"{what} can sign nothing from the next bundle on.")
 

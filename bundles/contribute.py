@@ -89,13 +89,14 @@ def new_folder(folder: Path, beginning: Beginning) -> list[Path]:
 def _check(folder: Path, beginning: Beginning) -> None:
     if folder.exists():
         raise RecipeError(f"{folder} is there already.", todo="Choose another name, or go on in that folder.")
-    for what, value, form in (
-        ("The name", beginning.name, NAME),
-        ("The publisher", beginning.publisher, NAME),
-        ("The language", beginning.language, LANGUAGE),
+    plain = "Small letters and digits, with . _ - within; at most 64."
+    for what, value, form, needed in (
+        ("The name", beginning.name, NAME, plain),
+        ("The publisher", beginning.publisher, NAME, plain),
+        ("The language", beginning.language, LANGUAGE, "A tag such as sw or pt-BR is needed."),
     ):
         if not form.fullmatch(value):
-            raise RecipeError(f"{what} is {value!r}.", needed=f"It must match {form.pattern}.", todo="Correct it.")
+            raise RecipeError(f"{what} is {value!r}.", needed=needed, todo="Choose another.")
     licences = [beginning.licence, *([beginning.base.licence] if beginning.base else [])]
     for licence in licences:
         verdict = judge(licence)

@@ -4,6 +4,7 @@ Signatures are ``bundles.contributors``'s; what is decided here is that a packag
 contents would pass in a recipe, and fits the models it will stand beside. Its manifest travels as it was signed.
 """
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -170,7 +171,7 @@ def _docpack(one: Contributed, base: PreparedComponent | None, work: Path, index
         elif layer.path != _INDEX:
             target = work / layer.path
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(one.here(layer.blob.digest).read_bytes())
+            shutil.copyfile(one.here(layer.blob.digest), target)
             scan_document(target)
             documents.append(target)
     index = work / _INDEX

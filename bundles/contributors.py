@@ -163,8 +163,7 @@ def revoke_contributor(folder: Path, contributors: Contributors, name: str, reas
     if name not in contributors.by_name:
         known = ", ".join(sorted(contributors.by_name)) or "nobody"
         raise SigningError(f"{name} is no contributor.", needed=f"There are: {known}.")
-    given_out = given_out_roles(folder).get(name)
-    targets = sorted(Metadata[Targets].from_bytes(given_out).signed.targets) if given_out else []
+    targets = sorted(_targets_of(given_out_roles(folder).get(name)))
     left = {other: c for other, c in contributors.by_name.items() if other != name}
     return replace(contributors, by_name=left, revoked={**contributors.revoked, **dict.fromkeys(targets, reason)})
 
@@ -186,6 +185,15 @@ def revoke_component(contributors: Contributors, target: str, reason: str) -> Co
 def given_out_roles(folder: Path) -> dict[str, bytes]:
     """Every contributor's role as it was last given out, also of those who were revoked since."""
     return {path.stem: path.read_bytes() for path in sorted((folder / "contributors").glob("*.json"))}
+
+
+def given_out_targets(folder: Path) -> frozenset[str]:
+    """Signed names of everything that contributors ever had given out."""
+    return frozenset(target for data in given_out_roles(folder).values() for target in _targets_of(data))
+
+
+def _targets_of(role: bytes | None) -> Iterable[str]:
+    return Metadata[Targets].from_bytes(role).signed.targets if role else ()
 
 
 def keep_given_out(folder: Path, roles: Mapping[str, bytes]) -> None:

@@ -260,6 +260,19 @@ def test_a_revoked_contributor_and_all_that_was_given_out(tmp_path: Path, keys: 
         accept_packages(keys.folder, [package])
 
 
+def test_a_slip_in_a_revoked_name_is_not_passed_over(tmp_path: Path, keys: Keys, amina: Path) -> None:
+    let(keys, amina)
+    package = make_package(tmp_path / "p", components=[adapter()])
+    sign(package, amina)
+    keep_given_out(keys.folder, accept_packages(keys.folder, [package]).roles)
+
+    def revoke(target: str) -> str:
+        return CliRunner().invoke(main, ["revoke", target, "--reason", "wrong", "--keys", str(keys.folder)]).output
+
+    assert "every letter" in revoke("adapters/amina/step-0.1.0")
+    assert "every letter" not in revoke("adapters/amina/steps-0.1.0")
+
+
 def test_what_cannot_be_revoked_is_said() -> None:
     with pytest.raises(SigningError, match="no contributor"):
         revoke_contributor(Path(), Contributors(), "nobody", "why")
