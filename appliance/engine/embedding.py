@@ -34,10 +34,10 @@ class WorkerEmbedder:
 
         Args:
             model: a GGUF file.
-            digest: its SHA-256, by which indexes name the model that made their vectors.
+            digest: its SHA-256, with or without ``sha256:``, by which indexes name the model that made their vectors.
             threads: processor cores to use; 0 means all.
         """
-        self.digest = digest
+        self.digest = digest.removeprefix("sha256:")
         self._model = model.resolve()
         self._threads = threads
         self._lock = threading.Lock()

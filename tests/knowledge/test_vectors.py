@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from appliance.engine.embedding import open_embedder
 from appliance.errors import EngineError, KnowledgeError
 from appliance.knowledge.index import build_index
 from appliance.knowledge.opened import OpenIndex
 from appliance.knowledge.retrieve import Retriever
 from appliance.knowledge.vectors import ExactVectors, likeness, packed, stored_vectors, unpacked
+from bundles.format.digest import digest_of_file
 
 MEANINGS = ["fever hot temperature", "water drink thirsty", "goat animal cattle", "maize crop field"]
 
@@ -235,3 +237,12 @@ def test_too_many_vectors_stay_in_memory_only_where_nothing_else_can_be_had() ->
     store = stored_vectors(db, passages=1, dimension=4, in_memory=0)
     assert isinstance(store, ExactVectors) != hasattr(db, "enable_load_extension")
     db.close()
+
+
+def test_an_index_knows_its_model_by_the_digest_that_a_release_has(tmp_path: Path) -> None:
+    model = tmp_path / "model.gguf"
+    model.write_bytes(b"GGUF")
+    with open_embedder(model) as building, open_embedder(model, digest=digest_of_file(model)[0]) as answering:
+        assert building is not None
+        assert answering is not None
+        assert building.digest == answering.digest
