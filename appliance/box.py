@@ -12,7 +12,7 @@ from pathlib import Path
 from appliance.config import Config, Home, load_config
 from appliance.engine.absent import NoModel
 from appliance.engine.client import WorkerEngine
-from appliance.engine.embedding import open_embedder
+from appliance.engine.embedding import WorkerEmbedder, open_embedder
 from appliance.engine.fallback import FallbackEngine
 from appliance.engine.protocol import Engine
 from appliance.engine.remote import RemoteEngine
@@ -46,6 +46,8 @@ class Box:
     pipeline: Pipeline
     retriever: Shelf
     log: Recorder
+    embedder: WorkerEmbedder | None = None
+    """Makes vectors of texts; None where the bundle has no model for it."""
 
     def check(self, *, lang: str, adapter: str | None) -> None:
         """Refuse what this box cannot do before a question waits for it.
@@ -136,7 +138,15 @@ def open_box(home: Home, *, recorded: bool = True) -> Iterator[Box]:
             languages=release.languages,
             extractive=isinstance(engine, NoModel),
         )
-        yield Box(home=home, config=config, release=release, pipeline=pipeline, retriever=shelf, log=log)
+        yield Box(
+            home=home,
+            config=config,
+            release=release,
+            pipeline=pipeline,
+            retriever=shelf,
+            log=log,
+            embedder=embedder,
+        )
 
 
 def _engine(

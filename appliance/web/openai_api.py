@@ -12,7 +12,7 @@ import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
@@ -41,15 +41,6 @@ _NOBODY = Response(status_code=499)
 """To a client that is gone."""
 
 
-class Embeds(Protocol):
-    """Makes vectors of texts."""
-
-    @property
-    def model(self) -> str: ...
-
-    def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]: ...
-
-
 class Refusal(Exception):
     """An answer in OpenAI's shape of an error."""
 
@@ -65,15 +56,16 @@ class Refusal(Exception):
         return JSONResponse(self.body, self.status, {"Retry-After": "5"} if self.status == 429 else None)
 
 
-def routes(box: Box, keys: Keys, *, embedder: Embeds | None = None) -> APIRouter:
+def routes(box: Box, keys: Keys) -> APIRouter:
     """All of ``/v1``."""
     router = APIRouter(prefix="/v1")
     engine = box.pipeline.engine
     pool = ThreadPoolExecutor(max_workers=MOST_AT_ONCE, thread_name_prefix="api")
     running = threading.Semaphore(MOST_AT_ONCE)
     base = _base(box)
+    embedder, embedding = box.embedder, box.release.embedder
     answering_ones = [base, *(f"{base}:{name}" for name in box.release.adapters)] if base else []
-    models = [*answering_ones, *([embedder.model] if embedder else [])]
+    models = [*answering_ones, *([embedding.name] if embedding else [])]
 
     def answering(path: str, handler: Callable[..., Awaitable[Response]], methods: list[str]) -> None:
         async def endpoint(request: Request) -> Response:
@@ -113,7 +105,7 @@ def routes(box: Box, keys: Keys, *, embedder: Embeds | None = None) -> APIRouter
         request: Request, asked: ChatRequest | CompletionRequest, answer: ChatAnswer | PlainAnswer
     ) -> Response:
         if not running.acquire(blocking=False):
-            raise Refusal(429, f"{MOST_AT_ONCE} requests are being answered.", code="rate_limit_exceeded")
+            raise _full()
         pieces = _pieces(engine, answer.request, pool, running)
         if asked.stream:
             # Until the first piece is there a refusal still has its status.
@@ -143,21 +135,27 @@ def routes(box: Box, keys: Keys, *, embedder: Embeds | None = None) -> APIRouter
 
     async def embed(request: Request, user: str) -> Response:
         asked = await _read(request, EmbeddingRequest)
-        if embedder is None:
+        if embedder is None or embedding is None:
             raise Refusal(404, "This bundle has no embedding model.", param="model", code="model_not_found")
         if asked.dimensions is not None:
             raise Refusal(400, "Vectors have the model's own length.", param="dimensions")
         try:
-            vectors = await run_in_threadpool(embedder.embed, asked.texts())
+            texts = asked.texts()
         except NotOffered as error:
             raise Refusal(400, str(error), param=error.param, code="unsupported_parameter") from error
+        if not running.acquire(blocking=False):
+            raise _full()
+        try:
+            vectors = await asyncio.get_running_loop().run_in_executor(pool, embedder.passages, texts)
+        finally:
+            running.release()
         data = [
             {"object": "embedding", "index": number, "embedding": _vector(vector, asked.encoding_format)}
             for number, vector in enumerate(vectors)
         ]
-        tokens = sum(len(text.split()) for text in asked.texts())
+        tokens = sum(len(text.split()) for text in texts)
         cost = {"prompt_tokens": tokens, "total_tokens": tokens}
-        return JSONResponse({"object": "list", "model": embedder.model, "data": data, "usage": cost})
+        return JSONResponse({"object": "list", "model": embedding.name, "data": data, "usage": cost})
 
     async def other(request: Request, user: str, path: str) -> Response:
         raise Refusal(404, f"{request.method} /v1/{path} is not offered by this box.", code="unknown_url")
@@ -312,6 +310,10 @@ def _generation(asked: ChatRequest | CompletionRequest, adapter: str | None, use
         return asked.generation(adapter, user)
     except NotOffered as error:
         raise Refusal(400, str(error), param=error.param, code="unsupported_parameter") from error
+
+
+def _full() -> Refusal:
+    return Refusal(429, f"{MOST_AT_ONCE} requests are being answered.", code="rate_limit_exceeded")
 
 
 def _base(box: Box) -> str:

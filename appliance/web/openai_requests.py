@@ -202,7 +202,7 @@ class EmbeddingRequest(_Strict):
         if isinstance(self.input, str):
             return [self.input]
         texts = [text for text in self.input if isinstance(text, str)]
-        if len(texts) != len(self.input):
+        if not texts or len(texts) != len(self.input):
             raise NotOffered("Texts are needed, not numbers of tokens.", "input")
         return texts
 

@@ -25,9 +25,7 @@ USAGE = Usage(
 class Embedder:
     """Two numbers a text."""
 
-    model = "vectors"
-
-    def embed(self, texts):
+    def passages(self, texts):
         return [[float(len(text)), 0.5] for text in texts]
 
 
@@ -43,13 +41,19 @@ def served_api(folder: Path) -> Iterator[SimpleNamespace]:
     box = Box(
         home=Home(root=folder),
         config=None,
-        release=SimpleNamespace(model=SimpleNamespace(name="base"), adapters=adapters, languages=("en",)),
+        release=SimpleNamespace(
+            model=SimpleNamespace(name="base"),
+            adapters=adapters,
+            languages=("en",),
+            embedder=SimpleNamespace(name="vectors"),
+        ),
         pipeline=SimpleNamespace(engine=engine),
         retriever=None,
         log=state.log,
+        embedder=Embedder(),
     )
     app = FastAPI()
-    app.include_router(openai_api.routes(box, keys, embedder=Embedder()))
+    app.include_router(openai_api.routes(box, keys))
     listener = socket.create_server(("127.0.0.1", 0))
     state.url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
     server = uvicorn.Server(uvicorn.Config(app, log_level="error"))

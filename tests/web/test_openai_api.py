@@ -153,6 +153,9 @@ def test_embeddings_as_numbers_and_packed(site):
     assert [one.embedding for one in plain.data] == [[2.0, 0.5], [3.0, 0.5]]
     packed = site.client.embeddings.create(model="vectors", input="ab")  # the client asks for base64 by itself
     assert packed.data[0].embedding == [2.0, 0.5]
+    assert "vectors" in [model.id for model in site.client.models.list()]
+    with pytest.raises(openai.BadRequestError, match="Texts are needed"):
+        site.client.embeddings.create(model="vectors", input=[])
 
 
 def test_adapters_are_models(site):
