@@ -23,7 +23,7 @@ from bundles.format.verify import verify_bundle
 from bundles.indexer import Indexer, fieldpost_index
 from bundles.licences import check_licences
 from bundles.lock import LockedFile, read_lock
-from bundles.notices import notices
+from bundles.notices import notices, without_text
 from bundles.placing import growing_folder, put_in_place, refuse_foreign
 from bundles.recipe import Recipe, load_recipe
 from bundles.recipe_table import HubSource
@@ -42,6 +42,8 @@ class Built:
     """Of its TUF metadata."""
     components: tuple[PreparedComponent, ...]
     fingerprint: str
+    warnings: tuple[str, ...] = ()
+    """Sentences for whoever builds: nothing that is refused, and nothing that a licence forgives."""
 
 
 def build(
@@ -87,7 +89,13 @@ def build(
             accepted=accepted,
             sources=sources,
         )
-    return Built(folder=out, version=version, components=components, fingerprint=signer.fingerprint)
+    return Built(
+        folder=out,
+        version=version,
+        components=components,
+        fingerprint=signer.fingerprint,
+        warnings=without_text(out),
+    )
 
 
 def gather(recipe: Recipe, locked: Sequence[LockedFile], cache: Path) -> tuple[GatheredFile, ...]:

@@ -107,6 +107,8 @@ def build(
     built = build_bundle(
         recipe, out=out, signer=signer, installer=installer, cache=cache or default_cache(), date=signed_on
     )
+    for warning in built.warnings:
+        click.echo(f"Warning: {warning}", err=True)
     facts = inspect_bundle(built.folder)
     if as_json:
         click.echo(_json(facts, folder=str(built.folder)))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bundles.format.layout import blob_path, read_blob
-from bundles.format.licence_policy import joined, judge
+from bundles.format.licence_policy import WANTS_TEXT, joined, judge
 from bundles.format.manifest import Index, Layer, Manifest, parse_index, parse_manifest
 
 NOTICE_FILES = ("license", "licence", "notice", "copying", "authors", "copyright", "attribution")
@@ -48,6 +48,25 @@ def notices(root: Path, sources: Mapping[str, str]) -> bytes:
     return ("\n\n".join(parts) + "\n").encode()
 
 
+def without_text(root: Path) -> tuple[str, ...]:
+    """What a person who builds is to be told: components whose licence wants its text along, and that name none."""
+    _, manifests = read_layout(root)
+    return tuple(
+        f"{manifest.kind}/{manifest.name} is under {', '.join(wanted)}, which wants its text to travel along, and no "
+        "file of it is one. Get its LICENSE from its source and name it in notices = [...]."
+        for manifest in manifests
+        if (wanted := _lacks_text(manifest))
+    )
+
+
+def _lacks_text(manifest: Manifest) -> list[str]:
+    """The licences of a component that want their text shipped, if it brings no licence or notice file at all."""
+    if any(is_notice(layer.path) for layer in manifest.layers):
+        return []
+    conditions = judge(manifest.licence, frozenset(_all_ask(manifest, None))).conditions
+    return [key for key, _ in conditions if key in WANTS_TEXT]
+
+
 def _lines(root: Path, manifest: Manifest, base: Manifest | None, sources: Mapping[str, str]) -> Iterator[str]:
     yield f"{manifest.kind} {manifest.name} {manifest.version}, from {manifest.publisher}"
     yield f"  {manifest.annotations.get('org.opencontainers.image.title', manifest.name)}"
@@ -63,6 +82,8 @@ def _lines(root: Path, manifest: Manifest, base: Manifest | None, sources: Mappi
         source = sources.get(layer.blob.digest.removeprefix("sha256:"))
         if source is not None:
             yield f"  {layer.path} is {source}"
+    if wanted := _lacks_text(manifest):
+        yield f"  ATTENTION: no text of {', '.join(wanted)} came with it. Whoever passes it on should add it."
     for layer in manifest.layers:
         if is_notice(layer.path) and layer.blob.size <= _MAX_TEXT:
             yield f"\n--- {layer.path} ---"

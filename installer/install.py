@@ -7,7 +7,8 @@
     5 copy      each missing file: hashed while copied, synced, read back, hashed again
     6 gates     every file is looked into, whoever signed it: weights in a child with limits, the rest by first bytes
     7 release   hard links in a new folder, synced, then named
-    8 installer the signed one is kept in HOME: the next update runs that, not what a found stick brings
+    8 keep      the signed installer in HOME: the next update runs that, not what a found stick brings; and with the
+                release what it is made of, and under which licences
     9 commit    trust and the version floor
    10 switch    ``current``, in one step
 
@@ -22,10 +23,10 @@ from functools import partial
 from pathlib import Path
 
 from bundles.format.delta import UPDATE_FILE
-from bundles.format.digest import digest_of_file, root_fingerprint
+from bundles.format.digest import digest_of, digest_of_file, root_fingerprint
 from bundles.format.durable import replace_file
 from bundles.format.errors import MissingFile
-from bundles.format.layout import open_file, read_verified
+from bundles.format.layout import damaged, open_file
 from bundles.format.manifest import Descriptor
 from bundles.format.verify import VerifiedBundle, verify_bundle
 from installer.errors import HomeRefused, SourceDamaged
@@ -42,6 +43,8 @@ Progress = Callable[[str, int, int], None]
 
 INSTALLER = "installer.pyz"
 """Its name on the stick, and in HOME."""
+TEXTS = ("NOTICES.txt", "bom.cdx.json")
+"""Kept in the release's folder: a box must be able to say what it holds, and under which licences."""
 _ANOTHER = "Run this again with another stick of the same bundle: it fills in what is missing."
 _PARTIAL = (
     "This stick holds only what changed since an older bundle that this box lacks: use a stick of the whole bundle."
@@ -81,7 +84,9 @@ def install(stick: Path, home: Path, *, confirm: Confirm, progress: Progress) ->
         facts = release_facts(bundle)
         number = releases.find(facts, store) or releases.make(facts, store)  # 7
         changed = number != releases.current
-        _keep_installer(bundle, stick, home)  # 8
+        _keep(bundle, stick, INSTALLER, home / INSTALLER, 0o755)  # 8
+        for name in TEXTS:
+            _keep(bundle, stick, name, releases.folder(number) / name, 0o644)
         releases.commit(draft, root, bundle, number)  # 9
         releases.activate(number)  # 10
         store.forget_parts()
@@ -136,11 +141,15 @@ def _copy(bundle: VerifiedBundle, stick: Path, home: Path, store: Store, progres
         )
 
 
-def _keep_installer(bundle: VerifiedBundle, stick: Path, home: Path) -> None:
+def _keep(bundle: VerifiedBundle, stick: Path, name: str, kept: Path, mode: int) -> None:
     """Step 8. The very bytes that were hashed are written: the stick is not asked twice."""
-    signed, kept = bundle.on_top[INSTALLER], home / INSTALLER
+    signed = bundle.on_top[name]
     if kept.is_symlink() or not kept.is_file() or digest_of_file(kept) != (signed.digest, signed.size):
-        replace_file(kept, read_verified(stick, INSTALLER, digest=signed.digest, size=signed.size), mode=0o755)
+        with open_file(stick, name) as file:
+            data = file.read(signed.size + 1)
+        if (digest_of(data), len(data)) != (signed.digest, signed.size):
+            raise damaged(name)
+        replace_file(kept, data, mode=mode)
 
 
 def _blobs(bundle: VerifiedBundle) -> Iterator[Descriptor]:

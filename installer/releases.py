@@ -103,6 +103,10 @@ class Releases:
         sync_folder(self._folder)
         return number
 
+    def folder(self, number: int) -> Path:
+        """Where release ``number`` lies."""
+        return self._folder / str(number)
+
     def activate(self, number: int) -> None:
         """Put a release in use, in one step."""
         switch(self._home / "current", f"releases/{number}")

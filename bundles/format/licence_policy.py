@@ -37,6 +37,9 @@ CONDITIONAL: Mapping[str, str] = {
 }
 """Allowed, and why: its notices are shipped in NOTICES.txt."""
 
+WANTS_TEXT = frozenset(key for key, asks in CONDITIONAL.items() if "its text" in asks)
+"""Those that are kept only where their text travels with what is under them."""
+
 _SOURCE = "its source must be offered with it"
 _NETWORK = "its source must be offered to whoever uses it over a network"
 _NO_CHANGES = "no changed version may be passed on, and a conversion or translation may be one"

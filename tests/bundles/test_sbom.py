@@ -8,8 +8,8 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from bundles.check import check_bundle
-from bundles.notices import is_notice
-from tests.support.bundle_factory import Keys, adapter, docpack, make_bundle, make_keys, model, part, whole
+from bundles.notices import is_notice, without_text
+from tests.support.bundle_factory import Keys, adapter, docpack, make_bundle, make_keys, model, part, sound, whole
 
 CARD = b"""# A small model
 
@@ -31,7 +31,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory, keys: Keys) -> Path:
-    answers = part("model", "answers", {"answers.gguf": b"GGUF weights", "README.md": CARD}, licence="MIT")
+    answers = part("model", "answers", {"answers.gguf": sound(b"GGUF weights"), "README.md": CARD}, licence="MIT")
     guides = part(
         "docpack", "guides", {"a.md": b"# A\n", "index.sqlite": b"i", "NOTICE": "© Étoile\n".encode()},
         licence="CC-BY-SA-4.0", publisher="partner", annotations={"org.fieldpost.language": "en"},
@@ -89,6 +89,25 @@ def test_the_notices_name_licences_conditions_and_what_came_with_them(bundle: Pa
     assert "https://spdx.org/licenses/CC-BY-SA-4.0.html" in text
     assert "--- NOTICE ---\n© Étoile" in text
     assert "Made for answers, so its licence binds too: MIT" in text
+
+
+def test_a_licence_that_wants_its_text_along_and_brings_none_is_named(keys: Keys, tmp_path: Path) -> None:
+    components = [
+        part("model", "bare", {"bare.gguf": b"x"}, licence="MIT"),
+        part("model", "good", {"good.gguf": b"y", "LICENSE": "© Étoile\n".encode()}, licence="MIT"),
+        part("evalset", "either", {"q.jsonl": b"{}"}, licence="BSD-3-Clause AND (MIT OR CC0-1.0)"),
+        part("evalset", "named", {"q.jsonl": b"{}"}, licence="CC-BY-4.0"),
+    ]
+    bundle = make_bundle(tmp_path / "bundle", keys, components=components)
+    told = without_text(bundle)
+    assert [line.split(", which")[0] for line in told] == [
+        "model/bare is under MIT",
+        "evalset/either is under BSD-3-Clause",
+    ]
+    assert all("notices = [...]" in line for line in told)
+    notices = (bundle / "NOTICES.txt").read_text()
+    assert notices.count("ATTENTION") == 2
+    assert "ATTENTION: no text of MIT came with it." in notices
 
 
 def test_both_are_the_same_for_the_same_bundle_and_signed(keys: Keys, tmp_path: Path) -> None:

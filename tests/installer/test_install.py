@@ -82,6 +82,17 @@ def test_the_signed_installer_is_kept_on_the_box_and_replaced_by_the_next(tmp_pa
     assert not list(home.glob("*.tmp"))
 
 
+def test_what_a_release_is_made_of_is_kept_with_it_also_where_an_older_installer_did_not(stick, home, put):
+    put(stick, home)
+    for name in ("NOTICES.txt", "bom.cdx.json"):
+        kept = home / "current" / name
+        assert kept.read_bytes() == (stick / name).read_bytes()
+        kept.unlink()
+        done = put(stick, home)
+        assert (done.release, done.changed) == (1, False)
+        assert kept.read_bytes() == (stick / name).read_bytes()
+
+
 def test_an_installer_with_other_bytes_than_the_signed_ones_is_never_kept(tmp_path, stick, home, keys, put):
     put(stick, home)
     trusted = (home / "installer.pyz").read_bytes()
