@@ -16,7 +16,8 @@ from pathlib import Path
 
 from bundles.format.errors import DamagedFile
 from bundles.format.layout import open_file
-from bundles.format.zstd import ZstdError, decode_frame
+from bundles.format.zstd import decode_frame
+from bundles.format.zstd_entropy import ZstdError
 
 SEGMENT = 32 << 20
 MARGIN = 48 << 20

@@ -6,15 +6,21 @@ fast for what deltas are, long copies. Source: RFC 8878; the base is used as the
 ``--patch-from`` does, as the history before the first byte.
 """
 
-from collections.abc import Iterator
 from typing import Protocol
+
+from bundles.format.zstd_entropy import (
+    Fse,
+    Huffman,
+    ZstdError,
+    backwards,
+    decode_literals,
+    fse_table,
+    read_huffman,
+    read_probabilities,
+)
 
 MAGIC = b"\x28\xb5\x2f\xfd"
 MAX_BLOCK = 128 << 10
-
-
-class ZstdError(Exception):
-    """These bytes are no frame that can be decoded."""
 
 
 class Reader(Protocol):
@@ -96,9 +102,6 @@ _LL_NORM = [4, 3] + [2] * 11 + [1] * 3 + [2] * 9 + [3, 2] + [1] * 5 + [-1] * 4
 _ML_NORM = [1, 4, 3, 2, 2, 2, 2, 2, 2] + [1] * 37 + [-1] * 7
 _OF_NORM = [1, 1, 1, 1, 1, 1, 2, 2, 2] + [1] * 15 + [-1] * 5
 
-_Fse = tuple[int, list[tuple[int, int, int]]]
-"""Accuracy in bits; by state the symbol, the bits to read and the next state's baseline."""
-
 
 class _Frame:
     """What blocks of one frame hand on to the next."""
@@ -107,8 +110,8 @@ class _Frame:
         self.out = bytearray()
         self._base = memoryview(base)
         self._limit = limit
-        self._huffman: tuple[int, list[tuple[int, int]]] | None = None
-        self._tables: list[_Fse | None] = [None, None, None]
+        self._huffman: Huffman | None = None
+        self._tables: list[Fse | None] = [None, None, None]
         self._offsets = [1, 4, 8]
 
     def put(self, data: bytes | bytearray | memoryview) -> None:
@@ -137,20 +140,20 @@ class _Frame:
         ):
             mode = modes >> (6 - 2 * number) & 3
             if mode == 0:
-                self._tables[number] = _fse_table(norm, accuracy)
+                self._tables[number] = fse_table(norm, accuracy)
             elif mode == 1:
                 self._tables[number] = (0, [(data[at], 0, 0)])
                 at += 1
             elif mode == 2:
-                found, accuracy, at = _fse_norm(data, at, largest, len(codes))
-                self._tables[number] = _fse_table(found, accuracy)
+                found, accuracy, at = read_probabilities(data, at, largest, len(codes))
+                self._tables[number] = fse_table(found, accuracy)
         self._sequences(data[at:], count, literals)
 
     def _sequences(self, data: bytes, count: int, literals: bytes | bytearray) -> None:
         if None in self._tables:
             raise ZstdError("it repeats a table that it never gave")
         (lb, ll), (ob, of), (mb, ml) = self._tables  # type: ignore[misc]
-        bits, left = _backwards(data)
+        bits, left = backwards(data)
         at, out = 0, self.out
         recent = self._offsets
         left -= lb
@@ -244,12 +247,12 @@ class _Frame:
             raise ZstdError("a block has too many literals")
         at, end = width, width + packed
         if kind == 2:
-            self._huffman, at = _huffman(data, at)
+            self._huffman, at = read_huffman(data, at)
         if self._huffman is None:
             raise ZstdError("it repeats a tree that it never gave")
         out = bytearray()
         if form == 0:
-            _decode(self._huffman, data[at:end], size, out)
+            decode_literals(self._huffman, data[at:end], size, out)
             return out, end
         sizes = [int.from_bytes(data[at + 2 * n : at + 2 * n + 2], "little") for n in range(3)]
         at += 6
@@ -258,156 +261,6 @@ class _Frame:
             stop = at + sizes[number] if number < 3 else end
             if stop > end:
                 raise ZstdError("it ends early")
-            _decode(self._huffman, data[at:stop], part if number < 3 else size - 3 * part, out)
+            decode_literals(self._huffman, data[at:stop], part if number < 3 else size - 3 * part, out)
             at = stop
         return out, end
-
-
-def _backwards(data: bytes) -> tuple[int, int]:
-    """A bit stream that is read from its end: as one number, and how many bits are before the marker."""
-    if not data or not data[-1]:
-        raise ZstdError("a bit stream has no end")
-    bits = int.from_bytes(data, "little")
-    left = bits.bit_length() - 1
-    return bits & (1 << left) - 1, left
-
-
-def _decode(tree: tuple[int, list[tuple[int, int]]], data: bytes, count: int, out: bytearray) -> None:
-    """Huffman-coded literals."""
-    depth, table = tree
-    bits, left = _backwards(data)
-    mask = (1 << depth) - 1
-    bits <<= depth  # so that the last codes may look beyond the end
-    left += depth
-    step = 256
-    for _ in range(0, count, step):
-        for _ in range(min(step, count)):
-            symbol, used = table[bits >> (left - depth) & mask]
-            left -= used
-            out.append(symbol)
-        count -= step
-        bits &= (1 << left) - 1 if left > 0 else 0
-    if left != depth:
-        raise ZstdError("bits are left over")
-
-
-def _huffman(data: bytes, at: int) -> tuple[tuple[int, list[tuple[int, int]]], int]:
-    """A Huffman tree's description, as a table by the next ``depth`` bits: symbol and bits used."""
-    head = data[at]
-    at += 1
-    if head >= 128:
-        count = head - 127
-        packed = data[at : at + (count + 1) // 2]
-        if len(packed) != (count + 1) // 2:
-            raise ZstdError("it ends early")
-        weights = [byte for pair in packed for byte in (pair >> 4, pair & 15)][:count]
-        at += len(packed)
-    else:
-        weights = list(_weights(data[at : at + head]))
-        if at + head > len(data):
-            raise ZstdError("it ends early")
-        at += head
-    total = sum(1 << weight >> 1 for weight in weights)
-    if not total or len(weights) > 255 or max(weights) > 11:
-        raise ZstdError("a tree has no leaves or too many")
-    depth = total.bit_length()
-    rest = (1 << depth) - total
-    if depth > 11 or rest & rest - 1:
-        raise ZstdError("a tree is not whole")
-    weights.append(rest.bit_length())
-    table: list[tuple[int, int]] = []
-    for weight in range(1, depth + 1):
-        for symbol, own in enumerate(weights):
-            if own == weight:
-                table += [(symbol, depth + 1 - weight)] * (1 << weight - 1)
-    if len(table) != 1 << depth:
-        raise ZstdError("a tree is not whole")
-    return (depth, table), at
-
-
-def _weights(data: bytes) -> Iterator[int]:
-    """A tree's weights, themselves coded in two interleaved states."""
-    norm, accuracy, at = _fse_norm(data, 0, 6, 256)
-    table = _fse_table(norm, accuracy)[1]
-    bits, left = _backwards(data[at:])
-    states = []
-    for _ in range(2):
-        left -= accuracy
-        if left < 0:
-            raise ZstdError("it ends early")
-        states.append(bits >> left & (1 << accuracy) - 1)
-    for count in range(256):
-        symbol, width, following = table[states[0]]
-        yield symbol
-        if left < width:
-            yield table[states[1]][0]
-            return
-        left -= width
-        states = [states[1], following + (bits >> left & (1 << width) - 1)]
-        if count > 254:
-            break
-    raise ZstdError("a tree has too many leaves")
-
-
-def _fse_norm(data: bytes, at: int, largest: int, symbols: int) -> tuple[list[int], int, int]:
-    """A table's probabilities: them, the accuracy, and where they end."""
-    bits = int.from_bytes(data[at : at + 512], "little")
-    accuracy = (bits & 15) + 5
-    if accuracy > largest:
-        raise ZstdError("a table is too exact")
-    used, remaining = 4, (1 << accuracy) + 1
-    norm: list[int] = []
-    while remaining > 1:
-        width = remaining.bit_length()
-        value = bits >> used & (1 << width) - 1
-        few = (1 << width) - 1 - remaining
-        low = value & (1 << width - 1) - 1
-        if low < few:
-            value = low
-            used += width - 1
-        else:
-            if value >= 1 << width - 1:
-                value -= few
-            used += width
-        probability = value - 1
-        norm.append(probability)
-        remaining -= abs(probability)
-        if probability == 0:
-            more = 3
-            while more == 3:
-                more = bits >> used & 3
-                used += 2
-                norm += [0] * more
-                if len(norm) > symbols:
-                    raise ZstdError("a table has too many symbols")
-    at += (used + 7) // 8
-    if remaining != 1 or len(norm) > symbols or at > len(data):
-        raise ZstdError("a table is not whole")
-    return norm, accuracy, at
-
-
-def _fse_table(norm: list[int], accuracy: int) -> _Fse:
-    size = 1 << accuracy
-    symbols = [0] * size
-    high = size - 1
-    for symbol, probability in enumerate(norm):
-        if probability == -1:
-            symbols[high] = symbol
-            high -= 1
-    step, position = (size >> 1) + (size >> 3) + 3, 0
-    for symbol, probability in enumerate(norm):
-        for _ in range(max(0, probability)):
-            symbols[position] = symbol
-            position = position + step & size - 1
-            while position > high:
-                position = position + step & size - 1
-    if position:
-        raise ZstdError("a table is not whole")
-    following = [1 if probability == -1 else probability for probability in norm]
-    table = []
-    for symbol in symbols:
-        state = following[symbol]
-        following[symbol] += 1
-        width = accuracy - state.bit_length() + 1
-        table.append((symbol, width, (state << width) - size))
-    return accuracy, table

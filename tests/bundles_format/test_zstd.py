@@ -6,7 +6,8 @@ import random
 import pytest
 import zstandard
 
-from bundles.format.zstd import ZstdError, decode_frame
+from bundles.format.zstd import decode_frame
+from bundles.format.zstd_entropy import ZstdError
 
 WORDS = [f"{'abcdefghij'[n % 10]}{n}" for n in range(400)]
 
