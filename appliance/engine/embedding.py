@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.child import Child, WireError, error_from_message
+from appliance.engine.settings import address_space
 from appliance.errors import EngineError
 
 AT_ONCE = 16
@@ -102,7 +103,7 @@ class WorkerEmbedder:
         )
 
     def _start(self) -> Child:
-        self._child = Child(_MODULE, environment={"OMP_WAIT_POLICY": "passive"})
+        self._child = Child(_MODULE, environment={"OMP_WAIT_POLICY": "passive"}, memory=address_space())
         self._child.wire.send({"do": "load", "model": str(self._model), "threads": self._threads})
         answer = self._child.wire.receive(TIMEOUT_S)
         if answer is not None and answer.get("say") == "refused":

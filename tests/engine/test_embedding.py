@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from appliance.engine.embedding import WorkerEmbedder
+from appliance.engine.settings import address_space
 from appliance.errors import EngineError
 from tests.support.site import DEMO_RECIPE
 
@@ -57,3 +58,11 @@ def test_a_closed_embedder_says_so(shared: Path) -> None:
     opened.close()
     with pytest.raises(EngineError, match="closed"):
         opened.question("zinc")
+
+
+def test_a_model_can_take_no_more_memory_than_a_worker_may(embedder: WorkerEmbedder) -> None:
+    embedder.question("zinc")
+    assert embedder._child is not None
+    limits = Path(f"/proc/{embedder._child.pid}/limits").read_text()
+    (line,) = [line for line in limits.splitlines() if line.startswith("Max address space")]
+    assert int(line.split()[3]) == address_space()
