@@ -18,9 +18,10 @@ from bundles.errors import FetchError, RegistryError
 from bundles.format.errors import DamagedFile, TrustRefused
 from bundles.registry import Registry, parse_reference
 from tests.support.bundle_factory import Keys, docpack, make_bundle, make_keys, model, whole
+from tests.support.gguf import holding
 from tests.support.registry import BreakingWire, DockerRegistry
 
-WEIGHTS = b"GGUF" + bytes(range(256)) * 8192  # 2 MiB
+WEIGHTS = holding(bytes(range(256)) * 8192)  # 2 MiB
 
 
 @pytest.fixture(scope="module")

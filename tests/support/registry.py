@@ -14,11 +14,16 @@ import urllib.request
 from pathlib import Path
 from typing import Self
 
+from tests.support.token_service import ISSUER, SERVICE, TokenService
+
 
 class DockerRegistry:
-    """An empty registry that keeps its blobs under ``folder``; with ``login`` (user, password) it wants one."""
+    """An empty registry that keeps its blobs under ``folder``; with ``login`` (user, password) it wants one, and with
+    ``tokens`` it believes only that service's tokens."""
 
-    def __init__(self, folder: Path, login: tuple[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, login: tuple[str, str] | None = None, *, tokens: TokenService | None = None
+    ) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.host = f"127.0.0.1:{self.port}"
@@ -30,6 +35,11 @@ class DockerRegistry:
             secret = bcrypt.hashpw(login[1].encode(), bcrypt.gensalt(4)).decode()
             (folder / "htpasswd").write_text(f"{login[0]}:{secret}\n")
             auth = f"auth: {{htpasswd: {{realm: test, path: {folder / 'htpasswd'}}}}}\n"
+        if tokens:
+            auth = (
+                f"auth: {{token: {{realm: '{tokens.realm}', service: {SERVICE}, issuer: {ISSUER}, "
+                f"rootcertbundle: {tokens.bundle}}}}}\n"
+            )
         self._config = folder / "config.yml"
         self._config.write_text(
             "version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\n"
