@@ -18,6 +18,8 @@ from appliance.hub.storage import SqliteStorage, Storage
 from appliance.sync import batch
 from appliance.sync.wire import Receipt, b64, public_bytes, write_receipt
 
+DATABASE = "hub.sqlite"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hub:
@@ -40,10 +42,16 @@ class Hub:
                 f"There is no hub in {folder}.",
                 todo='Name the right folder; fieldpost-hub enrol --data DIR --name "A site" makes a new hub.',
             )
+        if (folder / f"{DATABASE}.new").exists() and not (folder / DATABASE).exists():
+            # Else an empty database would begin here, and boxes be told that all is to be sent again.
+            raise HubError(
+                f"The database of {folder} was being made anew, and that was cut short.",
+                todo="Run: fieldpost-hub rebuild --data DIR",
+            )
         keys = load_or_make_keys(folder)
         stack = ExitStack()
         stack.enter_context(_in_use(folder))
-        storage = stack.enter_context(SqliteStorage(folder / "hub.sqlite"))
+        storage = stack.enter_context(SqliteStorage(folder / DATABASE))
         return cls(folder=folder, keys=keys, storage=storage, _open=stack)
 
     def __enter__(self) -> Self:

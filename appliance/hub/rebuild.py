@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.errors import BatchRefused, ForkDetected, HubError
-from appliance.hub.ingest import admitted_folder
+from appliance.hub.ingest import DATABASE, admitted_folder
 from appliance.hub.keys import HubKeys, load_or_make_keys
 from appliance.hub.storage import Admitted, SqliteStorage
 from appliance.sync import batch
 from appliance.sync.wire import public_bytes, unb64
 
-_FILES = ("hub.sqlite", "hub.sqlite-wal", "hub.sqlite-shm")
+_FILES = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,15 +48,15 @@ def rebuild(folder: Path, *, progress: Callable[[list[Path]], Iterable[Path]] = 
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise HubError(f"The hub in {folder} is running.", todo="Stop it, then run this again.") from error
-        draft = folder / "hub.sqlite.new"
+        draft = folder / f"{DATABASE}.new"
         for name in _FILES:
-            draft.with_name(name.replace("hub.sqlite", draft.name)).unlink(missing_ok=True)
+            draft.with_name(name.replace(DATABASE, draft.name)).unlink(missing_ok=True)
         refused: list[str] = []
         with SqliteStorage(draft) as storage:
             boxes = _let_in(storage, admitted_folder(folder), refused)
             batches = _take_in(storage, keys, folder / "batches", refused, progress)
         before = _set_aside(folder)
-        draft.rename(folder / "hub.sqlite")
+        draft.rename(folder / DATABASE)
     finally:
         os.close(descriptor)
     return Rebuilt(boxes=boxes, batches=batches, refused=tuple(refused), before=before)
@@ -104,7 +104,7 @@ def _take_in(
 
 
 def _set_aside(folder: Path) -> Path | None:
-    if not (folder / "hub.sqlite").exists():
+    if not (folder / DATABASE).exists():
         return None
     number = 1
     while (kept := folder / f"before-rebuild-{number}").exists():

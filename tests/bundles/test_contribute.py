@@ -41,7 +41,7 @@ from tests.support.tiny_llm import TinyModel, random_lora, write_peft
 SHAPES = {name: (rows, columns) for name, (_, rows, columns) in tiny_llm.modules().items()}
 
 
-def no_index(files, *, docpack, language, out):
+def no_index(files, *, docpack, language, out, embed=None):
     """In the place of ``fieldpost index``, whose own test is test_real_recipes: the same documents, the same bytes."""
     out.write_bytes(b"".join(file.read_bytes() for file in files))
 

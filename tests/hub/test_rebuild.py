@@ -141,3 +141,15 @@ def test_by_command(hub, fill):
     (listed,) = [b for b in json.loads(run("status", "--json")[1])["boxes"] if b["box"] == name]
     assert listed["revoked"]
     assert "shut out" in run("status")[1]
+
+
+def test_cut_short_between_the_old_database_and_the_new_it_says_so_and_is_done_again(hub, fill):
+    fill()
+    wanted = history(hub.folder)
+    hub.__exit__()
+    rebuild(hub.folder)
+    (hub.folder / "hub.sqlite").rename(hub.folder / "hub.sqlite.new")
+    with pytest.raises(HubError, match="cut short"):
+        Hub.open(hub.folder)
+    rebuild(hub.folder)
+    assert history(hub.folder) == wanted

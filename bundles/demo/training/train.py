@@ -226,6 +226,18 @@ PARTS = {
         hint=0.5,
         nothing=True,
     ),
+    "longer": Part(
+        stages=(
+            Stage(until=0.6, size=Size(passages=3, sentences=4, questions=12)),
+            Stage(until=1.0, size=Size(passages=4, sentences=5, questions=14, fewest=2)),
+        ),
+        rates=lambda done: min(done / 0.03, 1.0) * (0.5 * (1 - done) + 0.003),
+        steps=1200,
+        stop=1200,
+        seed=SEED + 5,
+        hint=0.5,
+        nothing=True,
+    ),
 }
 TOKENS = 2048
 """Tokens a step."""
