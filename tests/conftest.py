@@ -3,11 +3,18 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.support.site import ROOT, Site, installed_demo
 
 SHARED = ROOT.parent / "shared"
+
+# The same examples every time, so that a red run says something about the change; and no clock, which knows only how
+# busy the machine is. FIELDPOST_EXPLORE=1 looks at new ones.
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("explore", deadline=None)
+hypothesis.settings.load_profile("explore" if os.environ.get("FIELDPOST_EXPLORE") else "same")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

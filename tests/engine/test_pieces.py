@@ -1,6 +1,6 @@
 """appliance.engine.pieces: whole characters, nothing lost, nothing from a stop text on."""
 
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,9 +13,11 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 
 def flat(*released: list[str | Thinking]) -> str:
     """All of it, thoughts in brackets."""
+    pieces = (piece for one in released for piece in one)
     return "".join(
-        f"[{piece.text}]" if isinstance(piece, Thinking) else piece for pieces in released for piece in pieces
-    ).replace("][", "")
+        f"[{''.join(piece.text for piece in together)}]" if thought else "".join(together)
+        for thought, together in groupby(pieces, key=lambda piece: isinstance(piece, Thinking))
+    )
 
 
 def cut(data: bytes, cuts: list[int]) -> list[bytes]:
