@@ -207,6 +207,7 @@ def attach() -> Wire:
     libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold what people asked
+    os.umask(0o077)  # what it keeps on the disk is for the box's user alone
     if memory:
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     # When memory runs out the kernel is to end this process, which is started again, and not the box.

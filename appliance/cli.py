@@ -1,4 +1,4 @@
-"""``fieldpost``, the box's command: serve, ask, status, index, eval, log, sync.
+"""``fieldpost``, the box's command: serve, ask, status, index, eval, log, sync, doctor, backup, restore.
 
 Reads arguments, opens the box and prints; what is done is decided elsewhere. Heavy rooms are imported by the command
 that needs them, so that ``status`` answers at once on a slow box.
@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from appliance.cli_care import backup, doctor, restore
 from appliance.cli_documents import documents
 from appliance.cli_eval import evaluate
 from appliance.cli_keys import keys
@@ -33,6 +34,7 @@ def main() -> None:
     Ask from here:       fieldpost ask "Nichemshe maji kwa muda gani?" --lang sw --home /srv/fieldpost
     How is the box?      fieldpost status --home /srv/fieldpost
     Send the log home:   fieldpost sync run --home /srv/fieldpost
+    Is all well with it? fieldpost doctor --home /srv/fieldpost
     """
 
 
@@ -223,6 +225,9 @@ main.add_command(documents)
 main.add_command(evaluate)
 main.add_command(log)
 main.add_command(keys)
+main.add_command(doctor)
+main.add_command(backup)
+main.add_command(restore)
 
 
 @main.group(cls=Speaks)

@@ -10,6 +10,7 @@ FieldpostError
 ├── KnowledgeError    documents cannot be read or searched
 ├── EvalError         an evaluation set, or a report to compare with, cannot be used
 ├── LogError          the log cannot be read, written or verified
+├── BackupError       a backup cannot be written, read or brought back
 ├── SyncError         nothing could be exchanged with the hub
 │   ├── BatchRefused  a batch is not signed, not whole or not for us
 │   └── ForkDetected  two histories under one box's name
@@ -61,6 +62,10 @@ class EvalError(FieldpostError):
 
 class LogError(FieldpostError):
     """The log cannot be read, written or verified."""
+
+
+class BackupError(FieldpostError):
+    """A backup cannot be written, read or brought back."""
 
 
 class SyncError(FieldpostError):

@@ -1,6 +1,6 @@
 """Who this box is: an Ed25519 key of its own making, and the name that follows from it.
 
-Kept in ``data/identity.json``, made on first use, never sent and never copied to a stick.
+Kept in ``data/identity.json``, made on first use, never sent; on a stick only within a sealed backup.
 """
 
 import fcntl
@@ -53,9 +53,24 @@ def load_or_make_identity(home: Home) -> Identity:
         ) from error
 
 
+def begin_new_history(home: Home) -> int:
+    """Raise the epoch by one and return it: what is written from now on is a history of its own.
+
+    Raises:
+        SyncError: identity.json cannot be read.
+    """
+    identity = load_or_make_identity(home)
+    with _alone(home.data):
+        _write(home.identity, identity.key, epoch=identity.epoch + 1)
+    return identity.epoch + 1
+
+
 def _make(path: Path) -> None:
-    key = Ed25519PrivateKey.generate()
-    raw = {"format": 1, "box": box_name(public_bytes(key)), "epoch": 1, "key": b64(key.private_bytes_raw())}
+    _write(path, Ed25519PrivateKey.generate(), epoch=1)
+
+
+def _write(path: Path, key: Ed25519PrivateKey, *, epoch: int) -> None:
+    raw = {"format": 1, "box": box_name(public_bytes(key)), "epoch": epoch, "key": b64(key.private_bytes_raw())}
     write_private(path, json.dumps(raw).encode())
 
 
