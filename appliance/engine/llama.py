@@ -156,6 +156,11 @@ class Model:
         return bool(c.llama_vocab_is_eog(self.vocabulary, token))
 
     @property
+    def bytes(self) -> int:
+        """Of all its tensors."""
+        return int(c.llama_model_size(self.handle))
+
+    @property
     def cell_bytes(self) -> int:
         """Bytes that a token takes in a context, with keys and values as 16-bit floats: an upper bound."""
         layers, heads = c.llama_model_n_layer(self.handle), c.llama_model_n_head_kv(self.handle)

@@ -38,6 +38,10 @@ CHUNK = 32
 """Prompt tokens in a decode batch while answers are being written. With 40 the others wait a fifth longer for their
 next token, and a token costs 1 % less."""
 MEGABYTE = 1 << 20
+SMALL_MODEL_BYTES = 32 * MEGABYTE
+TIMES_MODEL = 8
+"""What is being read, and what was read before, each get at most so many times the model's own size, or the bytes
+above: a small model reads again faster than it is worth keeping."""
 
 
 class Service:
@@ -75,7 +79,8 @@ class Service:
 
     def _assemble(self, order: Mapping[str, Any]) -> Batcher:
         model, slots = self._model, order["slots"]
-        fitting = order["memory_bytes"] // model.cell_bytes
+        most = max(SMALL_MODEL_BYTES, TIMES_MODEL * model.bytes)
+        fitting = min(order["memory_bytes"], most) // model.cell_bytes
         cells = max(self._size, min(slots * self._size, fitting))
         paths = {name: Path(path) for name, path in order["adapters"].items()}
         adapters = Adapters(paths, budget=order["adapter_bytes"], load=model.load_adapter, free=model.free_adapter)
@@ -88,7 +93,7 @@ class Service:
             ),
             template=self._template,
             adapters=adapters,
-            cache=PrefixCache(order["cache_bytes"], cut=cut, spill=self._spill(order)),
+            cache=PrefixCache(min(order["cache_bytes"], most), cut=cut, spill=self._spill(order)),
             room=schedule.Room(
                 sequences=slots,
                 cells=cells,
