@@ -5,6 +5,8 @@ from pathlib import Path
 import zstandard
 
 from bundles.format.delta import SEGMENT, stretch
+from bundles.format.index_delta import Beside, base_of, head, record
+from bundles.format.index_file import IndexFile
 from bundles.progress import byte_bar
 
 LEVEL = 12
@@ -34,6 +36,32 @@ def make_delta(old: Path | None, new: Path, out: Path, *, most: int, label: str)
     if written > most:
         out.unlink()
         return False
+    return True
+
+
+def make_index_delta(old: Path, new: Path, out: Path, *, beside: Beside, most: int) -> bool:
+    """Write the rows by which the index ``new`` follows from ``old``; False when it cannot, or takes over ``most``.
+
+    Args:
+        beside: the documents' files in the new bundle.
+    """
+    try:
+        with IndexFile(old) as before, IndexFile(new) as after:
+            changed = [
+                path
+                for path in after.paths
+                if path not in before.paths or after.document(path) != before.document(path)
+            ]
+            packed = [_pack(head(after.pack, after.paths, changed), head(before.pack, before.paths))]
+            for path in changed:
+                packed.append(_pack(record(after.document(path)), base_of(before, path, beside)))
+    except ValueError:
+        return False  # an index of another format: then its bytes are compared, as any file's
+    made = b"".join(packed)
+    if len(made) > most:
+        return False
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_bytes(made)
     return True
 
 

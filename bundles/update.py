@@ -12,17 +12,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bundles.check import Checked, check_bundle
-from bundles.delta import make_delta
+from bundles.delta import make_delta, make_index_delta
 from bundles.errors import UpdateError
 from bundles.format.delta import UPDATE_FILE, Delta, apply_delta, delta_path
+from bundles.format.digest import digest_of_file
+from bundles.format.index_delta import apply_index_delta
 from bundles.format.kinds import WEIGHTS
 from bundles.format.layout import blob_path, open_file, read_blob
 from bundles.format.manifest import Layer, Manifest, parse_index, parse_manifest
+from bundles.format.zstd_entropy import ZstdError
 from bundles.placing import growing_folder, put_in_place
 from bundles.write import canonical
 
 WORTH_IT = 0.5
 """A delta is sent when it takes less than this part of the whole file."""
+INDEX = "index.sqlite"
+"""A docpack's search index."""
 _SMALL = 4096
 """Files of fewer bytes are sent whole: a delta costs as much as it saves."""
 
@@ -111,7 +116,12 @@ def _prepare(old: Path, new: Path, folder: Path) -> Update:
         elif path in described:
             file, how = "", "there"  # the same bytes twice in the new bundle
         elif layer.blob.size >= _SMALL:
-            file, how = _shorten(bases.of(manifest, layer), layer, old, new, folder) or (file, how)
+            base = bases.of(manifest, layer)
+            if manifest.kind == "docpack" and layer.path == INDEX and base is not None:
+                found = _shorten_index(base, manifest, layer, old, new, folder)
+            else:
+                found = None
+            file, how = found or _shorten(base, layer, old, new, folder) or (file, how)
         described.add(path)
         sent = 0 if how == "there" else ((folder if file != path else new) / file).stat().st_size
         parts.append(Part(component=component, path=layer.path, size=layer.blob.size, sent=sent, how=how, file=file))
@@ -134,6 +144,30 @@ def _shorten(base: str | None, layer: Layer, old: Path, new: Path, folder: Path)
         return None
     _prove(folder, Delta(path=made, digest=digest, base=base), source, size)
     return made, "delta" if base else "packed"
+
+
+def _shorten_index(
+    base: str, manifest: Manifest, layer: Layer, old: Path, new: Path, folder: Path
+) -> tuple[str, str] | None:
+    """The rows of a search index, if they give its bytes back: its lists of terms change nearly everywhere."""
+    digest, size = layer.blob.digest, layer.blob.size
+    delta = Delta(path=delta_path(digest, base, index=True), digest=digest, base=base, index=True)
+    files = {one.path: new / blob_path(one.blob.digest) for one in manifest.layers}
+    source, made = old / blob_path(base), folder / delta.path
+    if not make_index_delta(source, new / blob_path(digest), made, beside=files.get, most=int(size * WORTH_IT)):
+        return None
+    with tempfile.TemporaryDirectory(prefix="fieldpost-index-") as scratch:
+        again = Path(scratch) / INDEX
+        try:
+            with made.open("rb") as file:
+                apply_index_delta(file, source, files.get, size, again)
+            whole = digest_of_file(again) == (digest, size)
+        except ZstdError:
+            whole = False
+    if not whole:  # made by another Fieldpost, whose rows become other bytes here
+        made.unlink()
+        return None
+    return delta.path, "delta"
 
 
 def _prove(folder: Path, delta: Delta, source: Path | None, size: int) -> None:

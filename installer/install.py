@@ -129,8 +129,8 @@ def _copy(bundle: VerifiedBundle, stick: Path, home: Path, store: Store, progres
 
     missing = store.missing(wanted, tell("Checking what is here"))
     store.forget_parts({blob.digest for blob in missing})
-    check_space(home, [store.remaining(blob) for blob in missing])
-    refused = store.take_all(missing, stick, tell("Copying"))
+    check_space(home, [store.remaining(blob, stick) for blob in missing])
+    refused = store.take_all(missing, stick, tell("Copying"), _beside(bundle))
     if refused:
         copied = len(missing) - len(refused)
         more = f" And {len(refused) - NAMED} more." if len(refused) > NAMED else ""
@@ -139,6 +139,15 @@ def _copy(bundle: VerifiedBundle, stick: Path, home: Path, store: Store, progres
             needed=f"{len(refused)} of {len(missing)} files could not be taken; the other {copied} are kept.",
             todo=_PARTIAL if (stick / UPDATE_FILE).exists() else _ANOTHER,
         )
+
+
+def _beside(bundle: VerifiedBundle) -> dict[str, dict[str, str]]:
+    """Of each file's digest, the files of its component: path to digest."""
+    found: dict[str, dict[str, str]] = {}
+    for part in bundle.components:
+        files = {layer.path: layer.blob.digest for layer in part.manifest.layers}
+        found |= dict.fromkeys(files.values(), files)
+    return found
 
 
 def _keep(bundle: VerifiedBundle, stick: Path, name: str, kept: Path, mode: int) -> None:

@@ -29,6 +29,7 @@ from appliance.knowledge.document import Document, Heading
 from appliance.knowledge.duplicates import find_same, in_words
 from appliance.knowledge.ingest import Reader, Told
 from appliance.knowledge.opened import LANGUAGE
+from bundles.format.index_file import FORMAT
 
 DOCPACK = "uploads"
 _FORMAT = 1
@@ -180,7 +181,7 @@ class Library:
 
     def _state(self) -> Mapping[str, Any]:
         texts = {document.path: sha256 for document, sha256 in self._known()}
-        return {"index": index.FORMAT, "language": self._lang, "texts": texts, "there": self.index.exists()}
+        return {"index": FORMAT, "language": self._lang, "texts": texts, "there": self.index.exists()}
 
     def _indexed(self) -> object:
         with suppress(OSError, ValueError):

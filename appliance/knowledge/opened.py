@@ -17,9 +17,9 @@ from sqlite_utils import Database
 
 from appliance.errors import KnowledgeError
 from appliance.exchange import Passage
-from appliance.knowledge.index import APPLICATION_ID, FORMAT
 from appliance.knowledge.rank import Candidate, Corpus
 from appliance.knowledge.vectors import VectorStore, stored_vectors
+from bundles.format.index_file import APPLICATION_ID, FORMAT
 
 LANGUAGE = re.compile("[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from appliance.knowledge.words import grams, key
+from bundles.format.index_file import grams, key
 
 K1, B = 1.2, 0.75
 WINDOW = 20

@@ -24,7 +24,8 @@ from appliance.knowledge.fuse import CLOSE, Hit, fused
 from appliance.knowledge.opened import OpenIndex
 from appliance.knowledge.rank import Asked, score
 from appliance.knowledge.vectors import Embedder, Vector, VectorStore
-from appliance.knowledge.words import asked, grams, key
+from appliance.knowledge.words import asked
+from bundles.format.index_file import grams, key
 
 CANDIDATES = 48
 """Passages of an index that are ranked with care."""

@@ -4,7 +4,7 @@ One way of cutting for documents and questions, chosen by the documents' languag
 
 - languages with a Snowball stemmer: stems, so that *boils* finds *boiling*;
 - all other alphabets: whole words; their endings and prefixes (Swahili *maji*, *majini*; Amharic *ውሃ*, *ውሃውን*) are met
-  by pieces of words (character n-grams), which need no knowledge of a language;
+  by pieces of words (character n-grams), which need no knowledge of a language: ``bundles.format.index_file.grams``;
 - scripts without spaces (Chinese, Japanese, Thai, Lao, Khmer, Burmese): overlapping pairs of characters.
 
 Sources: Porter's Snowball stemmers; McNamee and Mayfield, "Character N-Gram Tokenization for European Language Text
@@ -17,6 +17,8 @@ import unicodedata
 from functools import lru_cache
 
 import snowballstemmer
+
+from bundles.format.index_file import NO_SPACES
 
 MAX_WORDS = 32
 """Words of a question that are searched for; a longer one is mostly story."""
@@ -50,11 +52,6 @@ _ETHIOPIC = {
     for vowel in range(7)
 } | {ord("ኻ"): ord("ሀ")}
 
-_NO_SPACES = re.compile(
-    "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uaa60-\uaa7f"
-    "\uf900-\ufaff\U00020000-\U0003ffff]+)"
-)
-_SYLLABLES = re.compile("[\u1200-\u139f\u2d80-\u2ddf\uab00-\uab2f\uac00-\ud7af]")
 _NAMING = re.compile(r"(?<=\w[ \u00a0-])([A-HJ-Z])(?![\w'’])")
 """A letter that names one of several: hepatitis A, vitamin K. Never the first word, and never an English I."""
 _ACCENTED = re.compile("[\u00c0-\u052f\u1e00-\u1fff]")
@@ -77,10 +74,10 @@ def terms(text: str, lang: str) -> list[str]:
     """
     found: list[str] = []
     for word in words(text):
-        for part in _NO_SPACES.split(word) if _NO_SPACES.search(word) else (word,):
+        for part in NO_SPACES.split(word) if NO_SPACES.search(word) else (word,):
             if not part:
                 continue
-            if _NO_SPACES.match(part):
+            if NO_SPACES.match(part):
                 found.extend([part[i : i + 2] for i in range(len(part) - 1)] or [part])
             else:
                 found.append(_stem(part, lang))
@@ -96,24 +93,6 @@ def asked(text: str, lang: str) -> list[str]:
         w for w in words(text) if w in names or (w not in stop and not (len(w) == 1 and w.isascii() and w.isalpha()))
     ]
     return terms(" ".join(telling[: 2 * MAX_WORDS]), lang)
-
-
-@lru_cache(maxsize=100_000)
-def grams(term: str) -> tuple[str, ...]:
-    """A term's pieces: four letters each, three where a letter is a syllable, one where the script has no spaces.
-
-    A space stands for the term's border, so that ``boil`` gives `` boi``, ``boil`` and ``oil ``.
-    """
-    if _NO_SPACES.match(term):
-        return tuple(term)
-    size = 3 if _SYLLABLES.search(term) else 4
-    bordered = f" {term} "
-    return tuple(bordered[i : i + size] for i in range(max(1, len(bordered) - size + 1)))
-
-
-def key(gram: str) -> str:
-    """A piece as the index names it: unlike any term, and without spaces."""
-    return f"_{gram.replace(' ', '_')}"
 
 
 @lru_cache(maxsize=100_000)

@@ -1,11 +1,13 @@
 """Deltas: how a file follows from an older one, or from nothing. Hints that nobody signs: the result must hash right.
 
-    deltas/<new>.<old>    the blob <new> from the blob <old>; both are the hex of a SHA-256
-    deltas/<new>          the blob <new>, packed alone
+    deltas/<new>.<old>          the blob <new> from the blob <old>; both are the hex of a SHA-256
+    deltas/<new>                the blob <new>, packed alone
+    deltas/<new>.<old>.index    a search index, from its rows: see ``bundles.format.index_delta``
 
-A delta is Zstandard frames, one for each SEGMENT of the new file, made with ``--patch-from`` and that stretch of the
-old file which begins and ends MARGIN bytes beyond the segment's own. So files of any size need little memory, and an
-edit may shift what follows by MARGIN. They are read by ``bundles.format.zstd`` and made by ``bundles.delta``.
+One of the first two is Zstandard frames, one for each SEGMENT of the new file, made with ``--patch-from`` and that
+stretch of the old file which begins and ends MARGIN bytes beyond the segment's own. So files of any size need little
+memory, and an edit may shift what follows by MARGIN. They are read by ``bundles.format.zstd`` and made by
+``bundles.delta``.
 """
 
 import mmap
@@ -23,7 +25,7 @@ SEGMENT = 32 << 20
 MARGIN = 48 << 20
 UPDATE_FILE = "update.json"
 """On top of a bundle of which only what changed is there; for people and tools, nobody signs it."""
-_NAME = re.compile(r"([0-9a-f]{64})(?:\.([0-9a-f]{64}))?")
+_NAME = re.compile(r"([0-9a-f]{64})(?:\.([0-9a-f]{64})(\.index)?)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +38,14 @@ class Delta:
     """Of the blob that it gives."""
     base: str | None
     """Digest of the blob that it starts from."""
+    index: bool = False
+    """Whether it is rows of a search index."""
 
 
-def delta_path(digest: str, base: str | None) -> str:
+def delta_path(digest: str, base: str | None, *, index: bool = False) -> str:
     """Where a delta lies, relative to the bundle."""
     ending = f".{base.removeprefix('sha256:')}" if base else ""
-    return f"deltas/{digest.removeprefix('sha256:')}{ending}"
+    return f"deltas/{digest.removeprefix('sha256:')}{ending}{'.index' if index else ''}"
 
 
 def deltas_in(root: Path) -> Iterator[Delta]:
@@ -49,8 +53,9 @@ def deltas_in(root: Path) -> Iterator[Delta]:
     folder = root / "deltas"
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if found := _NAME.fullmatch(path.name):
-            new, old = found.groups()
-            yield Delta(path=f"deltas/{path.name}", digest=f"sha256:{new}", base=f"sha256:{old}" if old else None)
+            new, old, index = found.groups()
+            base = f"sha256:{old}" if old else None
+            yield Delta(path=f"deltas/{path.name}", digest=f"sha256:{new}", base=base, index=bool(index))
 
 
 def stretch(number: int, old_size: int) -> tuple[int, int]:
@@ -80,9 +85,12 @@ def apply_delta(root: Path, delta: Delta, base: Path | None, size: int, write: C
             if source.read(1):
                 raise ZstdError("it goes on after its end")
         except (ZstdError, OSError) as error:
-            raise DamagedFile(
-                f"{delta.path} cannot be used: {error}.", todo="Use a stick that holds the whole bundle."
-            ) from error
+            raise unusable(delta, error) from error
+
+
+def unusable(delta: Delta, why: Exception) -> DamagedFile:
+    """The error for a delta that gives nothing."""
+    return DamagedFile(f"{delta.path} cannot be used: {why}.", todo="Use a stick that holds the whole bundle.")
 
 
 def _mapped(path: Path | None) -> mmap.mmap | bytes:

@@ -2,6 +2,8 @@
 
 import json
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from bundles.check import check_bundle
 from bundles.cli import main
 from bundles.errors import UpdateError
 from bundles.format.delta import MARGIN, SEGMENT, deltas_in, stretch
+from bundles.format.digest import root_fingerprint
 from bundles.indexer import fieldpost_index
 from bundles.stick import write_stick
 from bundles.update import compare, write_update
@@ -86,7 +89,9 @@ def test_an_edit_of_three_per_cent_costs_under_two(keys: Keys, tmp_path: Path) -
     assert sorted(part.how for part in documents) == ["delta", "there", "there", "there"]
     assert sum(part.sent for part in documents) < 0.02 * sum(part.size for part in documents)
     (index,) = (part for part in update.parts if part.path == "index.sqlite")
-    assert index.how == "delta" and index.sent < 0.1 * index.size
+    assert index.how == "delta" and index.file.endswith(".index")
+    sent = index.sent + sum(part.sent for part in documents)
+    assert sent < 0.02 * sum(part.size for part in documents), "documents and index together"
     stick = tmp_path / "stick"
     stick.mkdir()
     write_stick(tmp_path / "out", stick)
@@ -114,6 +119,72 @@ def grown(keys: Keys, tmp_path: Path, note: bytes = b"") -> tuple[Path, Path, Pa
     assert [part.how for part in update.parts if part.path == "answers.gguf"] == ["delta"]
     assert update.sent < 30_000
     return old, new, tmp_path / "out"
+
+
+def indexed(keys: Keys, tmp_path: Path) -> tuple[Path, Path]:
+    """A small docpack's old bundle, and the update after an edit, with the index as rows."""
+    texts = paragraphs(3, 60)
+    before, after = ({"guide.md": "\n\n".join(t)} for t in (texts, edited(texts, 0.1)))
+    old = make_bundle(tmp_path / "old", keys, components=[pack(before, tmp_path / "a")])
+    new = make_bundle(tmp_path / "new", keys, version="2", components=[pack(after, tmp_path / "b", version="2")])
+    write_update(old, new, tmp_path / "out")
+    return old, tmp_path / "out"
+
+
+def test_false_rows_of_an_index_give_nothing_wrong(keys: Keys, tmp_path: Path) -> None:
+    import zstandard
+
+    old, out = indexed(keys, tmp_path)
+    (delta,) = (delta for delta in deltas_in(out) if delta.index)
+    path = out / delta.path
+    data = path.read_bytes()
+    before = put(keys, old, tmp_path / "home")
+    for harm in (
+        data[:-40] + bytes([data[-40] ^ 255]) + data[-39:],
+        data[:-20],
+        data + b"more",
+        zstandard.compress(b"{}"),
+        zstandard.compress(b'{"docpack":{},"documents":' + b"[" * (4 << 20)),
+    ):
+        path.write_bytes(harm)
+        with pytest.raises(SourceDamaged, match=r"deltas/.*\.index"):
+            put(keys, out, tmp_path / "home")
+        assert (tmp_path / "home/current").readlink().name == str(before.release)
+        assert not list((tmp_path / "home/staging").iterdir())
+    path.write_bytes(data)
+    assert put(keys, out, tmp_path / "home").version == "2"
+
+
+def test_a_false_delta_does_not_stand_before_a_good_one(keys: Keys, tmp_path: Path) -> None:
+    import zstandard
+
+    old, _, out = grown(keys, tmp_path)
+    (delta,) = deltas_in(out)
+    # It sorts before the good one, and needs no base.
+    (out / delta.path.partition(".")[0]).write_bytes(zstandard.compress(b"other bytes"))
+    put(keys, old, tmp_path / "home")
+    assert put(keys, out, tmp_path / "home").version == "2"
+
+
+def test_a_bare_python_makes_the_index_again(keys: Keys, tmp_path: Path) -> None:
+    """The installer as it travels, without this environment."""
+    old, out = indexed(keys, tmp_path)
+    pyz = tmp_path / "installer.pyz"
+    root = Path(__file__).resolve().parents[2]
+    subprocess.run([sys.executable, "-m", "installer.build_pyz", pyz], cwd=root, check=True)
+    for stick in (old, out):
+        words = [
+            "--from",
+            stick,
+            "--home",
+            tmp_path / "home",
+            "--fingerprint",
+            root_fingerprint(keys.root.read_bytes()),
+        ]
+        done = subprocess.run([sys.executable, "-I", "-S", pyz, "install", *words], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    now = tmp_path / "home/current/docpacks/fieldpost/guides/index.sqlite"
+    assert now.read_bytes() == (tmp_path / "b/index.sqlite").read_bytes()
 
 
 @pytest.mark.parametrize("harm", ["flip", "cut", "longer", "other", "bomb"])

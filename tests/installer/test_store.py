@@ -88,12 +88,12 @@ def test_every_bad_blob_is_reported_and_every_good_one_taken(stick, store):
 
 def test_what_is_still_to_be_written_counts_what_was_begun(stick, store, tmp_path):
     blob = put_on(stick, b"x" * 1000)
-    assert store.remaining(blob) == 1000
+    assert store.remaining(blob, stick) == 1000
     part = tmp_path / "home" / "staging" / f"{blob.digest[7:]}.part"
     part.write_bytes(b"x" * 600)
-    assert store.remaining(blob) == 400
+    assert store.remaining(blob, stick) == 400
     part.write_bytes(b"x" * 2000)
-    assert store.remaining(blob) == 0
+    assert store.remaining(blob, stick) == 0
 
 
 def test_abandoned_parts_go_and_wanted_ones_stay(store, tmp_path):

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.knowledge.words import MAX_WORDS, asked, grams, key, terms, words
+from appliance.knowledge.words import MAX_WORDS, asked, terms, words
+from bundles.format.index_file import grams, key
 
 
 def test_marks_belong_to_letters_and_signs_separate() -> None:
