@@ -6,6 +6,7 @@ import subprocess
 from urllib.parse import quote
 
 import pytest
+from securesystemslib.formats import encode_canonical
 
 from tests.support.tuf_client_runner import CLIENT
 from tests.support.tuf_repository import Repository, signer
@@ -32,6 +33,90 @@ def test_a_signature_that_stands_twice_is_refused(repo, meet):
     data["signatures"] *= 2
     repo.published["timestamp"][-1] = json.dumps(data).encode()
     assert client.refresh() == 1
+
+
+@pytest.mark.parametrize("role", ["root", "timestamp", "snapshot", "targets"])
+def test_a_key_that_is_named_twice_counts_once(role, repo, meet):
+    """Nine times one key is no threshold of three, whatever the list of keys says."""
+    client = meet(repo)
+    repo.set_keys(role, [1], threshold=3)
+    repo.publish("root")
+    data = json.loads(repo.published["root"][-1])
+    data["signed"]["roles"][role]["keyids"] *= 9
+    signed = encode_canonical(data["signed"]).encode()
+    data["signatures"] = [s.sign(signed).to_dict() for s in repo.signers["root"]]
+    repo.published["root"][-1] = json.dumps(data).encode()
+    repo.publish_all()
+    assert client.refresh() == 1
+
+
+def odd_key(number: int, keytype: str, scheme: str) -> dict[str, object]:
+    return {"keytype": keytype, "scheme": scheme, "keyval": {"public": f"{number:064x}"}}
+
+
+def with_odd_keys(repo: Repository, role: str, *kinds: tuple[str, str], threshold: int = 1) -> None:
+    """The last root again, with keys of other kinds beside the role's own, and signed by the root's keys."""
+    data = json.loads(repo.published["root"][-1])
+    for number, (keytype, scheme) in enumerate(kinds):
+        keyid = f"{number + 7:064x}"
+        data["signed"]["keys"][keyid] = odd_key(number, keytype, scheme)
+        data["signed"]["roles"][role]["keyids"].append(keyid)
+    data["signed"]["roles"][role]["threshold"] = threshold
+    signed = encode_canonical(data["signed"]).encode()
+    data["signatures"] = [s.sign(signed).to_dict() for s in repo.signers["root"]]
+    repo.published["root"][-1] = json.dumps(data).encode()
+
+
+ODD = [("dilithium", "dilithium3"), ("ed25519", "ed25519-of-tomorrow"), ("sphincs", "x")]
+
+
+@pytest.mark.parametrize("role", ["root", "timestamp", "snapshot", "targets"])
+def test_a_key_of_an_unknown_kind_does_no_harm_while_others_meet_the_threshold(role, repo, meet):
+    client = meet(repo)
+    repo.publish("root")
+    with_odd_keys(repo, role, *ODD)
+    assert client.refresh() == 0 and client.trusts["root"] == 2
+    assert client.refresh() == 0, "the root that is trusted already is read again"
+
+
+def test_a_key_of_an_unknown_kind_meets_no_threshold(repo, meet):
+    client = meet(repo)
+    repo.publish("root")
+    with_odd_keys(repo, "timestamp", ODD[0], threshold=2)
+    data = json.loads(repo.published["timestamp"][-1])
+    data["signatures"].append({"keyid": f"{7:064x}", "sig": "00" * 64})
+    repo.published["timestamp"][-1] = json.dumps(data).encode()
+    assert client.refresh() == 1 and client.trusts == {"root": 2}
+
+
+def test_a_first_root_may_name_keys_of_an_unknown_kind(repo, meet):
+    with_odd_keys(repo, "snapshot", *ODD)
+    assert meet(repo).refresh() == 0
+
+
+def test_a_delegation_may_name_keys_of_an_unknown_kind(repo, meet):
+    repo.delegate("targets", "d", key=9, paths=["d/*"])
+    repo.add("d", "d/x", b"x")
+    repo.publish("d")
+    repo.publish_all()
+    data = json.loads(repo.published["targets"][-1])
+    delegations = data["signed"]["delegations"]
+    delegations["keys"]["07" * 32] = odd_key(1, *ODD[0])
+    delegations["roles"][0]["keyids"].append("07" * 32)
+    signed = encode_canonical(data["signed"]).encode()
+    data["signatures"] = [s.sign(signed).to_dict() for s in repo.signers["targets"]]
+    repo.published["targets"][-1] = json.dumps(data).encode()
+    client = meet(repo)
+    assert client.download("d/x") == 0 and client.files == [b"x"]
+
+
+@pytest.mark.parametrize(("spec", "good"), [("1.0", True), ("1.0.99", True), ("1.99.0", True), ("2.0.0", False)])
+def test_versions_of_the_specification(spec, good, meet):
+    repo = Repository()
+    client = meet(repo)
+    repo.signed["timestamp"].spec_version = spec
+    repo.publish("timestamp")
+    assert client.refresh() == (0 if good else 1)
 
 
 ROTATIONS = {
@@ -113,6 +198,21 @@ def test_a_download_refreshes_first_and_fails_for_what_is_not_there(repo, meet):
     assert client.download("nothing") == 1
     assert repo.asked == ["2.root", "timestamp", "1.snapshot", "1.targets"]
     assert client.trusts == {"root": 1, "snapshot": 1, "targets": 1, "timestamp": 1}
+
+
+@pytest.mark.parametrize(
+    "name", ["a b", "a#b", "a?b=c", "100%", "a%41", "a+b&c", "x/ü ñ.txt", "ቡና", "../x", "./x", "a/../../x", "'\"<>\\|"]
+)
+@pytest.mark.parametrize("consistent", [True, False])
+def test_unusual_target_names_are_found_and_stay_in_the_folder(name, consistent, meet):
+    repo = Repository(consistent=consistent)
+    repo.add("targets", name, name.encode())
+    repo.add("targets", "aA", b"another")  # what a%41 must not be mistaken for
+    repo.publish_all()
+    client = meet(repo)
+    assert client.download(name) == 0
+    assert repo.asked[-1] == name and client.files == [name.encode()]
+    assert client.download(name) == 0 and repo.asked == ["2.root", "timestamp"], "it was kept under its own name"
 
 
 @pytest.mark.parametrize("served", [b"bad!", b"go", b"good and more"])
