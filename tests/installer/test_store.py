@@ -173,4 +173,4 @@ def test_reading_back_really_reads_from_the_medium(stick, store, tmp_path):
     )
     part = f"{hashlib.sha256(data).hexdigest()}.part"
     calls = [line.split(maxsplit=1)[1].split("(")[0] for line in trace.read_text().splitlines() if part in line]
-    assert calls == ["openat", "fsync", "fadvise64", "openat", "rename"], calls
+    assert calls == ["openat", "fsync", "openat", "fadvise64", "openat", "rename"], calls

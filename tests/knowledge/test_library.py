@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import KnowledgeError
-from appliance.knowledge import index
 from appliance.knowledge.document import Document
 from appliance.knowledge.index import build_index
 from appliance.knowledge.ingest import Reader
 from appliance.knowledge.library import DOCPACK, Library
 from appliance.knowledge.shelf import Shelf
+from bundles.format.index_file import FORMAT
 from tests.knowledge.reading import put
 from tests.support.office import docx, paragraph
 from tests.support.pdf import Line, pdf
@@ -142,7 +142,7 @@ def test_an_old_index_is_made_anew_and_a_good_one_left_alone(
     library.index.unlink()
     library.refresh()
     assert library.index.exists()
-    monkeypatch.setattr(index, "FORMAT", index.FORMAT + 1)
+    monkeypatch.setattr("appliance.knowledge.library.FORMAT", FORMAT + 1)
     old = library.index.stat().st_ino
     keep = library.index.with_name("keep")
     keep.hardlink_to(library.index)  # or its number could be given to the new one
