@@ -9,14 +9,18 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from appliance.caretaker import Caretaker
 from appliance.config import Config, Home, load_config
+from appliance.counters import Counters
 from appliance.engine.absent import NoModel
 from appliance.engine.client import WorkerEngine
+from appliance.engine.counted import CountedEngine
 from appliance.engine.embedding import WorkerEmbedder, open_embedder
 from appliance.engine.fallback import FallbackEngine
 from appliance.engine.protocol import Engine
 from appliance.engine.remote import RemoteEngine
 from appliance.engine.settings import Adapter, EngineSettings
+from appliance.engine.tempered import TemperedEngine
 from appliance.errors import AdapterError, ConfigError, EngineError, KnowledgeError, LanguageError, ReleaseError
 from appliance.exchange import AUTO
 from appliance.knowledge.library import Library
@@ -26,7 +30,7 @@ from appliance.language.glossary import Glossary
 from appliance.language.translate import Translator
 from appliance.log.chain import LEAVES
 from appliance.log.store import Log, Recorder
-from appliance.metrics import look
+from appliance.metrics import look, vitals
 from appliance.pipeline import Pipeline
 from appliance.release import Component, Release, load_release, read_revoked
 from appliance.safety.redact import redact
@@ -48,14 +52,29 @@ class Box:
     log: Recorder
     embedder: WorkerEmbedder | None = None
     """Makes vectors of texts; None where the bundle has no model for it."""
+    caretaker: Caretaker | None = None
+    """Knows how much the box may do now; None on one that is measured."""
+    counters: Counters | None = None
+    local: TemperedEngine | None = None
+    """The box's own model; None where it has none."""
+    upstream: FallbackEngine | None = None
+    """The site's server and the own model as one; None where the site has none."""
+
+    @property
+    def mode(self) -> str:
+        """How much it may do now: ``normal``, ``saving``, ``low`` or ``pause``."""
+        return self.caretaker.standing.mode.name.lower() if self.caretaker is not None else "normal"
 
     def check(self, *, lang: str, adapter: str | None) -> None:
         """Refuse what this box cannot do before a question waits for it.
 
         Raises:
+            Paused: it takes no questions now.
             LanguageError: the site does not have this language.
             AdapterError: the release has no such adapter, or it was taken back, be it since this box was opened.
         """
+        if self.caretaker is not None:
+            self.caretaker.check()
         if lang not in (*self.release.languages, AUTO):
             raise LanguageError(
                 f"This box does not have the language {lang!r}.",
@@ -124,11 +143,14 @@ def open_box(home: Home, *, recorded: bool = True) -> Iterator[Box]:
         shelf = opened.enter_context(Shelf(packs, library.index, open_all=partial(Retriever, embedder=embedder)))
         glossary = Glossary.read(glossaries(release))
         translator = opened.enter_context(Translator(_packs(release), glossary=glossary, weak=_weak(release)))
-        engine = _engine(home, config, release, opened, recorded=recorded, documents=not shelf.empty)
-        if config.answer.mode != "extractive":
-            engine = _with_upstream(engine, config, opened)
+        own = _engine(home, config, release, opened, recorded=recorded, documents=not shelf.empty)
+        local = own if isinstance(own, TemperedEngine) else None
+        upstream = _with_upstream(own, config, opened) if config.answer.mode != "extractive" else None
+        caretaker = _caretaker(local, config, opened) if recorded else None
+        counters = Counters(partial(_moment, home, caretaker, local, upstream))
+        engine: Engine = upstream or own
         pipeline = Pipeline(
-            engine=engine,
+            engine=CountedEngine(engine, counters.note),
             finder=shelf,
             translator=translator,
             log=log,
@@ -146,12 +168,16 @@ def open_box(home: Home, *, recorded: bool = True) -> Iterator[Box]:
             retriever=shelf,
             log=log,
             embedder=embedder,
+            caretaker=caretaker,
+            counters=counters,
+            local=local,
+            upstream=upstream,
         )
 
 
 def _engine(
     home: Home, config: Config, release: Release, opened: ExitStack, *, recorded: bool, documents: bool
-) -> Engine:
+) -> TemperedEngine | NoModel:
     """The model; or, where the site wants none or it does not load and there are documents to quote, none.
 
     Raises:
@@ -165,45 +191,90 @@ def _engine(
         free, needed = look(home.root).memory_available, weights.stat().st_size
         if config.answer.mode == "auto" and documents and free < needed:
             return NoModel(f"the model needs {needed >> 20} MB of memory, and {free >> 20} MB are free.")
-        return opened.enter_context(
-            WorkerEngine(
-                weights,
-                adapters=_adapters(release),
-                context=config.engine.context,
-                threads=config.engine.threads,
-                name=f"{release.model.name} {release.model.version}",
-                settings=EngineSettings(
-                    slots=config.engine.slots,
-                    memory_mb=config.engine.memory_mb,
-                    cache_mb=config.engine.cache_mb,
-                    adapter_mb=config.engine.adapter_mb,
-                    folder=home.engine_cache if recorded else None,
-                    digest=_digest(release.model, weights),
-                ),
-            )
-        )
+        main = opened.enter_context(_worker(home, config, release, release.model, _adapters(release), recorded))
+        smaller = release.smaller
+        small = _worker(home, config, release, smaller, {}, recorded) if smaller else None
+        tempered = TemperedEngine(main, small)
+        opened.callback(tempered.close)
+        return tempered
     except (EngineError, ReleaseError) as error:
         if config.answer.mode != "auto" or not documents:
             raise
         return NoModel(error.found)
 
 
-def _with_upstream(local: Engine, config: Config, opened: ExitStack) -> Engine:
-    """The site's server in front of the box's own model, where the site has one."""
+def _worker(
+    home: Home, config: Config, release: Release, model: Component, adapters: Mapping[str, Adapter], recorded: bool
+) -> WorkerEngine:
+    return WorkerEngine(
+        model.weights,
+        adapters=adapters,
+        context=config.engine.context,
+        threads=config.engine.threads,
+        name=f"{model.name} {model.version}",
+        settings=EngineSettings(
+            slots=config.engine.slots,
+            memory_mb=config.engine.memory_mb,
+            cache_mb=config.engine.cache_mb,
+            adapter_mb=config.engine.adapter_mb,
+            folder=home.engine_cache if recorded else None,
+            digest=_digest(model, model.weights),
+        ),
+    )
+
+
+def _caretaker(local: TemperedEngine | None, config: Config, opened: ExitStack) -> Caretaker:
+    told = config.power.battery_file
+    seen = partial(vitals, Path(told) if told else None)
+    return opened.enter_context(Caretaker(local, power=config.power, limits=config.engine, look=seen))
+
+
+def _moment(
+    home: Home, caretaker: Caretaker | None, local: TemperedEngine | None, upstream: FallbackEngine | None
+) -> Mapping[str, float | None]:
+    """Figures of the moment for ``/metrics``; None is what nobody knows."""
+    machine, seen = look(home.root), caretaker.seen if caretaker else None
+    return {
+        "mode": float(caretaker.standing.mode) if caretaker else None,
+        "battery_percent": seen.battery if seen else None,
+        "celsius": seen.celsius if seen else None,
+        "memory_pressure_percent": seen.memory_pressure if seen else None,
+        "memory_available_bytes": float(machine.memory_available),
+        "disk_free_bytes": float(machine.disk_free),
+        "load_1min": machine.load_1min,
+        "model_loaded": float(local.main.pid is not None) if local else None,
+        "model_deaths": float(local.main.restarts) if local else None,
+        "upstream_answers": float(not upstream.away) if upstream else None,
+    }
+
+
+def upstream_of(config: Config) -> RemoteEngine | None:
+    """The site's server; None where the settings name none.
+
+    Raises:
+        ConfigError: what they say of it is not enough, or its key cannot be read.
+    """
     site = config.upstream
     if not site.url:
-        return local
+        return None
     if not site.model:
         raise ConfigError(
             "[upstream] url is set and model is not.", needed="The server's name for its model is needed."
         )
-    server = RemoteEngine(
+    return RemoteEngine(
         site.url,
         model=site.model,
         key=_first_line(Path(site.key_file)) if site.key_file else "",
         adapters=dict(pair.split("=", 1) for pair in site.adapters),
         redact=lambda text: redact(text, config.safety.phone_regions).text,
     )
+
+
+def _with_upstream(local: Engine, config: Config, opened: ExitStack) -> FallbackEngine | None:
+    """The site's server in front of the box's own model, where the site has one."""
+    server = upstream_of(config)
+    if server is None:
+        return None
     opened.callback(server.close)
     return FallbackEngine(server, local)
 

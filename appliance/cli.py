@@ -20,7 +20,7 @@ from appliance.cli_keys import keys
 from appliance.cli_log import log
 from appliance.cli_weights import measure_perplexity, quantize_weights
 from appliance.command import Speaks, home_option, json_option, progress_bar
-from appliance.config import Home, load_config
+from appliance.config import Config, Home, load_config
 from appliance.exchange import Exchange
 
 
@@ -124,12 +124,17 @@ def status(home: Path, as_json: bool) -> None:
     """
     from appliance.engine.confine import available
     from appliance.log.store import Log
-    from appliance.metrics import look
+    from appliance.metrics import look, vitals
+    from appliance.power import Standing, stand
     from appliance.release import load_release
     from appliance.sync.client import sync_state
 
     place = Home(root=home)
-    load_config(place)  # a mistake in it is told here too: this is where one looks
+    config = load_config(place)  # a mistake in it is told here too: this is where one looks
+    battery = Path(config.power.battery_file) if config.power.battery_file else None
+    seen = vitals(battery)
+    standing = stand(Standing(), seen, config.power, 0.0)
+    upstream = _ask_upstream(config)
     release = load_release(place)
     records = Log.count(place.log) if place.log.exists() else 0
     sync = sync_state(place)
@@ -144,7 +149,9 @@ def status(home: Path, as_json: bool) -> None:
             "revoked": dict(release.revoked),
             "records": records,
             "sync": asdict(sync),
-            "machine": asdict(machine),
+            "machine": {**asdict(machine), **asdict(seen)},
+            "mode": standing.mode.name.lower(),
+            "upstream": upstream,
             "engine_confined": available(),
         }
         click.echo(json.dumps(facts, ensure_ascii=False, default=str))
@@ -157,11 +164,30 @@ def status(home: Path, as_json: bool) -> None:
     for target, reason in release.revoked.items():
         click.echo(f"  disabled  {target}: taken back by your organisation: {reason}")
     click.echo(f"Engine      its process: {', '.join(available()) or 'not confined, this kernel is too old'}")
+    if upstream is not None:
+        click.echo(f"Upstream    {config.upstream.url} {upstream or 'answers'}")
+    known = [f"battery {seen.battery:.0f} %{' charging' if seen.charging else ''}"] if seen.battery is not None else []
+    known += [f"{seen.celsius:.0f} °C"] if seen.celsius is not None else []
+    why = f" for its {standing.cause}" if standing.cause else ""
+    click.echo(f"Mode        {standing.mode.name.lower()}{why}{': ' if known else ''}{', '.join(known)}")
     click.echo(f"Log         {records} records, {sync.pending} not yet at the hub")
     click.echo(f"Hub         {sync.hub or 'none: enrol with fieldpost sync enrol TOKEN'}")
     click.echo(f"Last sync   {sync.last_contact or 'never'}")
     click.echo(f"Memory      {machine.memory_available / gib:.1f} of {machine.memory_total / gib:.1f} GiB free")
     click.echo(f"Disk        {machine.disk_free / gib:.1f} of {machine.disk_total / gib:.1f} GiB free")
+
+
+def _ask_upstream(config: Config) -> str | None:
+    """What ails the site's server; empty when it answers, None where there is none."""
+    from appliance.box import upstream_of
+
+    server = upstream_of(config) if config.upstream.url else None
+    if server is None:
+        return None
+    try:
+        return server.ails()
+    finally:
+        server.close()
 
 
 @main.command()

@@ -8,6 +8,7 @@ HOME/
   data/            the box's own: log, keys, outbox, sockets; mode 0700
 """
 
+import math
 import os
 import re
 import tomllib
@@ -55,6 +56,29 @@ class UpstreamConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PowerConfig:
+    """``[power]``: when the box spares itself: answers shorter and fewer at once, then without its model or with a
+    smaller one, then not at all. 0 switches a threshold off."""
+
+    battery_saving: int = field(default=50, metadata={"least": 0})
+    """Percent of charge below which it spares itself, as long as the battery is not being charged."""
+    battery_low: int = field(default=25, metadata={"least": 0})
+    battery_pause: int = field(default=8, metadata={"least": 0})
+    battery_file: str = field(default="", metadata={"pattern": r"/.+", "such": "/run/solar/battery"})
+    """A file that a charge controller's program writes: ``73`` or ``73 charging``; empty means the machine's own."""
+    celsius_saving: int = field(default=80, metadata={"least": 0})
+    """Of the hottest sensor of the processor."""
+    celsius_low: int = field(default=88, metadata={"least": 0})
+    celsius_pause: int = field(default=95, metadata={"least": 0})
+    memory_saving: int = field(default=10, metadata={"least": 0})
+    """Percent of the last ten seconds in which a program waited for memory (``/proc/pressure/memory``)."""
+    memory_low: int = field(default=25, metadata={"least": 0})
+    memory_pause: int = field(default=60, metadata={"least": 0})
+    unload_after_s: int = field(default=0, metadata={"least": 0})
+    """Seconds without a question after which the model gives its memory back; 0 keeps it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KnowledgeConfig:
     """``[knowledge]``: how many passages go into a prompt."""
 
@@ -94,6 +118,7 @@ class Config:
 
     engine: EngineConfig = field(default_factory=EngineConfig)
     upstream: UpstreamConfig = field(default_factory=UpstreamConfig)
+    power: PowerConfig = field(default_factory=PowerConfig)
     knowledge: KnowledgeConfig = field(default_factory=KnowledgeConfig)
     answer: AnswerConfig = field(default_factory=AnswerConfig)
     safety: SafetyConfig = field(default_factory=SafetyConfig)
@@ -226,11 +251,15 @@ def _table(kind: type[T], raw: Any, where: str) -> T:
                 such = rules["such"]
                 raise ConfigError(f"{where} {name} is {value!r}.", needed=f'One such as "{such}" is needed.')
             values[name] = value
-        elif isinstance(value, bool) or not isinstance(value, int) or value < rules["least"]:
-            least = rules["least"]
-            raise ConfigError(f"{where} {name} is {value!r}.", needed=f"A whole number from {least} is needed.")
         else:
-            values[name] = value
+            fraction = isinstance(wanted, float)
+            number = isinstance(value, int | float if fraction else int) and not isinstance(value, bool)
+            if not number or not rules["least"] <= value < math.inf:
+                kind_of = "number" if fraction else "whole number"
+                raise ConfigError(
+                    f"{where} {name} is {value!r}.", needed=f"A {kind_of} from {rules['least']} is needed."
+                )
+            values[name] = type(wanted)(value)
     return kind(**values)
 
 

@@ -1,10 +1,15 @@
-"""How the machine is doing: memory, disk, load. The sole importer of psutil."""
+"""How the machine is doing: memory, disk, load, battery, heat, energy. The sole importer of psutil."""
 
 import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+_PROCESSORS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "soc_thermal", "cpu-thermal", "acpitz")
+"""Sensors of processors, as Linux names them on PCs and Raspberry Pis."""
+_STALE_S = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +36,70 @@ def look(folder: Path) -> Machine:
         disk_free=disk.free,
         load_1min=psutil.getloadavg()[0],
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vitals:
+    """What decides how much the machine can bear; None is what it does not tell."""
+
+    battery: float | None = None
+    """Percent of charge."""
+    charging: bool = False
+    celsius: float | None = None
+    """Of the hottest sensor."""
+    memory_pressure: float | None = None
+    """Percent of the last ten seconds in which some program waited for memory."""
+    memory_available: int = 0
+
+
+def vitals(battery_file: Path | None = None, *, pressure: Path = Path("/proc/pressure/memory")) -> Vitals:
+    """Look now.
+
+    Args:
+        battery_file: holds percent of charge and perhaps the word ``charging``, in place of the machine's own battery.
+            What was not written for ten minutes is not believed.
+    """
+    charge, charging = _battery_in(battery_file) if battery_file else _battery()
+    heat = [one.current for name in _PROCESSORS for one in psutil.sensors_temperatures().get(name, ())]
+    try:
+        waited = float(pressure.read_text().split()[1].removeprefix("avg10="))
+    except (OSError, IndexError, ValueError):
+        waited = None
+    return Vitals(
+        battery=charge,
+        charging=charging,
+        celsius=max(heat, default=None),
+        memory_pressure=waited,
+        memory_available=psutil.virtual_memory().available,
+    )
+
+
+def _battery() -> tuple[float | None, bool]:
+    told = psutil.sensors_battery()
+    return (None, False) if told is None else (float(told.percent), bool(told.power_plugged))
+
+
+def _battery_in(path: Path) -> tuple[float | None, bool]:
+    try:
+        if time.time() - path.stat().st_mtime > _STALE_S:
+            return None, False
+        charge, *more = path.read_text(encoding="utf-8").split()
+        return (float(charge) if 0 <= float(charge) <= 100 else None), more == ["charging"]
+    except (OSError, ValueError):
+        return None, False
+
+
+def joules(folder: Path = Path("/sys/class/powercap")) -> float | None:
+    """Energy that the processor packages have drawn since some moment, by Intel's and AMD's counters (RAPL).
+
+    None where there are none, or where only root may read them. They wrap around after some hours: a difference that
+    is negative is none.
+    """
+    found = [path / "energy_uj" for path in folder.glob("intel-rapl:*") if path.name.count(":") == 1]
+    try:
+        return sum(int(path.read_text()) for path in found) / 1e6 if found else None
+    except (OSError, ValueError):
+        return None
 
 
 def peak_memory() -> int:

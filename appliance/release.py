@@ -123,6 +123,16 @@ class Release:
         return models[0]
 
     @property
+    def smaller(self) -> Component | None:
+        """What answers in place of ``model`` when the box must spare itself: the smallest further model that answers.
+
+        None where there is none, or it is not smaller.
+        """
+        others = [model for model in self.of("model") if model.answers and model.target != self.answering]
+        smallest = min(others, key=_weight, default=None)
+        return smallest if smallest is not None and _weight(smallest) < _weight(self.model) else None
+
+    @property
     def embedder(self) -> Component | None:
         """The model that made the vectors of the document indexes: the first that embeds; None where none does."""
         return next((model for model in self.of("model") if not model.answers), None)
@@ -180,6 +190,11 @@ def read_revoked(home: Home) -> Mapping[str, str]:
             needed="It says what this box may not use any more.",
             todo="Move it away and install the newest stick again.",
         ) from error
+
+
+def _weight(component: Component) -> int:
+    """Bytes of all its files."""
+    return sum((component.folder / name).stat().st_size for name in component.files)
 
 
 def _without(release: Release, revoked: Mapping[str, str]) -> Release:

@@ -6,7 +6,7 @@ change: requests come and go, and nobody waits for them longer than a batch take
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -89,6 +89,8 @@ class Batcher:
     _end_of_thinking: tuple[int, ...] = ()
     _line: tuple[int, ...] | None = None
     """None when it must be found anew."""
+    _slots: int | None = None
+    """Answered at once at most; None is as many as the room has."""
     _moved: bool = False
     """Whether somebody came or went since the last admission."""
 
@@ -133,6 +135,11 @@ class Batcher:
             self._move()
         if key in self._running:
             self._leave(self._running[key], keep=False)
+
+    def limit(self, slots: int | None) -> None:
+        """Answer at most so many at once from now on; None is as many as there is room for. Who has begun goes on."""
+        self._slots = slots
+        self._move()
 
     def admit(self) -> None:
         """End what is too late, and let begin who may."""
@@ -222,7 +229,8 @@ class Batcher:
             return
         self._moved, self._line = False, None
         waiting = [self._as_waiting(one) for one in self._waiting.values()]
-        keys, self._fairness = schedule.admit(waiting, self._as_running(), self._fairness, self.room)
+        room = replace(self.room, sequences=min(self.room.sequences, self._slots or self.room.sequences))
+        keys, self._fairness = schedule.admit(waiting, self._as_running(), self._fairness, room)
         for key in keys:
             if not self._running:
                 self.context.clear()

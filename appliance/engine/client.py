@@ -8,40 +8,24 @@ which request brought it down, that one pays and the others do not. What the pro
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from appliance.child import Child, WireError
 from appliance.engine import orders
+from appliance.engine.blame import Blame
+from appliance.engine.contention import Choice, Policy
+from appliance.engine.loaded import Loaded
 from appliance.engine.protocol import GenerationRequest, Message, Piece
 from appliance.engine.settings import Adapter, EngineSettings, address_space, environment
 from appliance.engine.waiting import Waiting, piece_from_message
-from appliance.errors import AdapterError, EngineError
+from appliance.errors import EngineError
 from appliance.exchange import Usage
 
 MAX_DEATHS = 3
 """Deaths in a row, without one finished request between, after which it is left down until somebody asks again."""
 _MODULE = "appliance.engine.worker"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
-    """What the worker found in the model's file, and how it runs."""
-
-    context: int
-    """Tokens that prompt and answer may use together: the lesser of what was asked for and trained."""
-    trained: int
-    description: str
-    """llama.cpp's name for it."""
-    vocabulary: int
-    slots: int
-    """Requests that are answered at once, if memory suffices."""
-    cells: int
-    """Tokens that all of them may use together."""
-    confined: tuple[str, ...]
-    """What the process cannot do; see ``appliance.engine.confine``."""
 
 
 class WorkerEngine:
@@ -69,7 +53,7 @@ class WorkerEngine:
         self.model = name or model.stem
         found = {key: one if isinstance(one, Adapter) else Adapter(path=one) for key, one in (adapters or {}).items()}
         self._adapters = found
-        self._digest = settings.digest
+        self._blame = Blame(found, digest=settings.digest)
         self._order = {
             "do": "load",
             "model": str(model.resolve()),
@@ -90,9 +74,16 @@ class WorkerEngine:
         self._deaths = 0
         self._failure: EngineError | None = None
         self._closed = False
+        self._parting = False
+        """Whether the process is being ended because it is not needed just now, or needed otherwise."""
+        self._asleep = False
+        """Whether the next process is only started when somebody asks."""
+        self._slots: int | None = None
+        self._used = time.monotonic()
+        self._threads = Choice()
+        self.restarts = 0
+        """How often the process died; for status pages."""
         self._risk: tuple[int, str | None] | None = None
-        self._deadly: dict[str, str] = {}
-        """Adapters whose loading ended the process, and how."""
         self._keeper = threading.Thread(target=self._keep, name="engine", daemon=True)
 
     def __enter__(self) -> Self:
@@ -151,10 +142,37 @@ class WorkerEngine:
         with self._changed:
             return self._child.pid if self._child is not None else None
 
+    def limit(self, slots: int | None) -> None:
+        """Let at most so many requests be answered at once from now on; None is as many as it was made for."""
+        with self._changed:
+            self._slots = slots
+            if self._up:
+                self._send({"do": "limit", "slots": slots})
+
+    def rest(self, idle_s: float = 0.0) -> bool:
+        """Give the memory back until somebody asks, if nobody has for so many seconds. Whether there is no process."""
+        with self._changed:
+            if self._up and not self._waiting and time.monotonic() - self._used >= idle_s:
+                self._part(asleep=True)
+            return self._child is None or self._parting
+
+    def adapt(self) -> Policy:
+        """Choose anew how the threads wait, by what they waited for a processor since the last call.
+
+        Another way needs another process, which is started as soon as nobody is being answered. What was read before
+        and is not on disk is read again then.
+        """
+        with self._changed:
+            if self._up and self._child is not None:
+                self._threads.look(self._child.pid)
+                if self._threads.better != self._threads.way and not self._waiting:
+                    self._part(asleep=False)
+            return self._threads.better
+
     def generate(self, request: GenerationRequest) -> Iterator[Piece]:
         """See ``Engine.generate``."""
         orders.check(request, self._adapters)
-        self._check_adapter(request.adapter)
+        self._blame.check(request.adapter)
         message = {"do": "generate", **orders.request_to_message(request)}
         waiting = self._submit(message, request)
         try:
@@ -196,23 +214,6 @@ class WorkerEngine:
         assert isinstance(answer, int)  # noqa: S101  (nothing else answers a count)
         return answer
 
-    def _check_adapter(self, name: str | None) -> None:
-        if name is None:
-            return
-        base = self._adapters[name].base
-        if base and self._digest and base != self._digest:
-            raise AdapterError(
-                f"The adapter {name} was made for another model ({base[:19]}…).",
-                needed=f"One made for this model is needed ({self._digest[:19]}…).",
-                todo="Ask without it, or install the bundle it came with.",
-            )
-        if name in self._deadly:
-            raise AdapterError(
-                f"The adapter {name} is damaged: the model's process {self._deadly[name]} when it was loaded.",
-                needed="A whole adapter is needed.",
-                todo="Ask without it, and install the bundle again.",
-            )
-
     def _submit(self, message: dict[str, Any], request: GenerationRequest | None = None) -> Waiting:
         with self._changed:
             if self._closed:
@@ -228,8 +229,14 @@ class WorkerEngine:
             self._changed.notify_all()
         return waiting
 
+    def _part(self, *, asleep: bool) -> None:
+        assert self._child is not None  # noqa: S101  (only called while up)
+        self._parting, self._asleep, self._up = True, asleep, False
+        self._child.wire.close()
+
     def _forget(self, waiting: Waiting) -> None:
         with self._changed:
+            self._used = time.monotonic()
             if self._waiting.pop(waiting.key, None) is not None and self._up:
                 self._send({"do": "cancel", "key": waiting.key})
 
@@ -245,8 +252,9 @@ class WorkerEngine:
 
     def _keep(self) -> None:
         while self._may_start():
+            self._threads.begin()
             try:
-                child = Child(_MODULE, environment=environment(), memory=address_space())
+                child = Child(_MODULE, environment=environment(self._threads.way), memory=address_space())
             except WireError as error:
                 self._died(str(error))
                 continue
@@ -260,7 +268,7 @@ class WorkerEngine:
             if refusal is not None:
                 self._give_up(refusal)
             elif not self._closed:
-                self._died(ending)
+                self._ended(ending)
         with self._changed:
             self._fail_all(_closed())
 
@@ -270,8 +278,10 @@ class WorkerEngine:
             if self._deaths > 1 and self._failure is None:
                 pause = min(2.0, 0.1 * 4 ** (self._deaths - 2))
                 self._changed.wait_for(lambda: self._closed, timeout=pause)
-            self._changed.wait_for(lambda: self._closed or self._failure is None or self._waiting)
-            self._failure = None
+            self._changed.wait_for(
+                lambda: self._closed or self._waiting or (self._failure is None and not self._asleep)
+            )
+            self._failure, self._asleep = None, False
             return not self._closed
 
     def _converse(self, child: Child) -> EngineError | None:
@@ -291,8 +301,11 @@ class WorkerEngine:
         self._risk = None
         match message["say"]:
             case "ready":
-                self._loaded = _loaded(message)
+                self._loaded = Loaded.of(message)
                 self._up = True
+                self._used = time.monotonic()
+                if self._slots is not None:
+                    self._send({"do": "limit", "slots": self._slots})
                 for waiting in self._waiting.values():
                     self._send(waiting.to_send())
                 self._changed.notify_all()
@@ -322,13 +335,22 @@ class WorkerEngine:
         self._deaths = 0
         waiting.answers.put(answer)
 
+    def _ended(self, ending: str) -> None:
+        with self._changed:
+            parting, self._parting = self._parting, False
+            if parting:
+                self._child, self._line, self._risk = None, (), None
+                return
+        self._died(ending)
+
     def _died(self, ending: str) -> None:
         with self._changed:
             self._child = None
             self._line = ()
             self._deaths += 1
+            self.restarts += 1
             risk, self._risk = self._risk, None
-            guilty = self._blame(*risk, ending) if risk is not None else False
+            guilty = self._charge(*risk, ending) if risk is not None else False
             for waiting in list(self._waiting.values()):
                 if waiting.streamed or (waiting.begun and waiting.tries and not guilty):
                     self._lose(waiting, f"The model's process {ending} while it answered.")
@@ -345,14 +367,13 @@ class WorkerEngine:
                 )
             )
 
-    def _blame(self, key: int, adapter: str | None, ending: str) -> bool:
+    def _charge(self, key: int, adapter: str | None, ending: str) -> bool:
         """End the request that brought the process down; with an adapter, all that want it. True if there was one."""
-        if adapter is not None:
-            self._deadly[adapter] = ending
+        kind = EngineError if adapter is None else self._blame.note(adapter, ending)
         guilty = [w for w in self._waiting.values() if w.key == key or (adapter is not None and w.adapter == adapter)]
         for waiting in guilty:
             what = f"the adapter {adapter} was loaded" if adapter is not None else "the request was prepared"
-            self._lose(waiting, f"The model's process {ending} when {what}.", AdapterError if adapter else EngineError)
+            self._lose(waiting, f"The model's process {ending} when {what}.", kind)
         self._deaths -= bool(guilty)
         return bool(guilty)
 
@@ -372,18 +393,6 @@ class WorkerEngine:
         for waiting in self._waiting.values():
             waiting.answers.put(error)
         self._waiting.clear()
-
-
-def _loaded(message: Mapping[str, Any]) -> Loaded:
-    return Loaded(
-        context=int(message["context"]),
-        trained=int(message["trained"]),
-        description=str(message["description"])[:200],
-        vocabulary=int(message["vocabulary"]),
-        slots=int(message["slots"]),
-        cells=int(message["cells"]),
-        confined=tuple(map(str, message["confined"])),
-    )
 
 
 def _closed() -> EngineError:

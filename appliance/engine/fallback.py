@@ -23,6 +23,16 @@ class FallbackEngine:
         self._away_until = float("-inf")
 
     @property
+    def away(self) -> bool:
+        """Whether the server did not answer when it was last asked, half a minute ago at most."""
+        return self._resting()
+
+    @property
+    def server(self) -> RemoteEngine:
+        """The one that is asked first."""
+        return self._server
+
+    @property
     def context(self) -> int:
         """The local model's."""
         return self._local.context

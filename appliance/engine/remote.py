@@ -99,6 +99,17 @@ class RemoteEngine:
             one.cancel()
         self._client.close()
 
+    def ails(self) -> str:
+        """Ask whether the server is there and takes our key: an empty text, or what is wrong in words."""
+        try:
+            answer = self._client.get("models", timeout=CONNECT_S)
+        except httpx.HTTPError as error:
+            return f"cannot be reached: {error or type(error).__name__}"
+        if answer.status_code in (401, 403):
+            return f"refuses the key ({answer.status_code})"
+        # Some servers have no list of models; who answers at all is there.
+        return f"answers {answer.status_code}" if answer.status_code >= 500 else ""
+
     def generate(self, request: GenerationRequest) -> Iterator[Piece]:
         """See ``Engine.generate``.
 

@@ -164,6 +164,8 @@ class Service:
                 case "cancel":
                     self._batcher.cancel(message["key"])
                     self._items.pop(message["key"], None)
+                case "limit":
+                    self._batcher.limit(message["slots"])
                 case "count":
                     self._count(message["key"], message["messages"])
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from appliance.engine.contention import Policy, variables
+
 MEGABYTE = 1 << 20
-_CONTENDED = 5.0
-"""Percent of the last ten seconds in which something waited for a processor, from which on threads had better sleep."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,22 +59,10 @@ def _physical() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def environment() -> dict[str, str]:
+def environment(waiting: Policy) -> dict[str, str]:
     """For a worker that starts now.
 
-    OpenMP reads its variables when it is loaded. On a quiet machine threads that spin for a moment while they wait
-    give half as many tokens again; beside one busy neighbour they bring 44 tokens a second down to 1. Without
-    GGML_NO_BACKTRACE a crashing ggml starts a debugger where one is installed. One heap for all threads is given back
-    to the machine when it is free; one a thread is not.
+    Without GGML_NO_BACKTRACE a crashing ggml starts a debugger where one is installed. One heap for all threads is
+    given back to the machine when it is free; one a thread is not.
     """
-    waiting = {"OMP_WAIT_POLICY": "passive"} if _contended() else {"GOMP_SPINCOUNT": "2000"}
-    return {**waiting, "GGML_NO_BACKTRACE": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
-
-
-def _contended(pressure: Path = Path("/proc/pressure/cpu")) -> bool:
-    """Whether others want the processors too; True when the kernel does not tell."""
-    try:
-        some = pressure.read_text().split()
-        return float(some[1].removeprefix("avg10=")) > _CONTENDED
-    except (OSError, IndexError, ValueError):
-        return True
+    return {**variables(waiting), "GGML_NO_BACKTRACE": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}

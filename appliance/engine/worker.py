@@ -6,6 +6,7 @@ The lines between them, as ``service`` speaks them:
                      {"do":"generate", key, ...}        a request, as ``orders.request_to_message`` writes it
                      {"do":"cancel", key}
                      {"do":"count", key, messages}
+                     {"do":"limit", slots}              at most so many answered at once; null: as many as there are
     from the worker  {"say":"ready", context, trained, description, vocabulary, slots, cells, confined}
                      {"say":"refused", error}           then it ends
                      {"say":"step", items, line?}       what came of one decode batch, for all whom it concerned

@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Resp
 from pydantic import BaseModel, ConfigDict, Field
 
 from appliance.box import Box
-from appliance.errors import FieldpostError, KnowledgeError
+from appliance.errors import FieldpostError, KnowledgeError, Paused
 from appliance.exchange import Question
 from appliance.web import pages
 from appliance.web.door import Door
@@ -51,7 +51,7 @@ def routes(box: Box, jobs: Jobs, door: Door | None) -> APIRouter:
             box.check(lang=body.lang, adapter=body.adapter)
             job = jobs.start(Question(text=body.text, lang=body.lang, adapter=body.adapter))
         except FieldpostError as error:
-            raise HTTPException(422, str(error)) from error
+            raise HTTPException(503 if isinstance(error, Paused) else 422, str(error)) from error
         return {"id": job.snapshot.id}
 
     @router.get("/api/jobs/{job_id}")

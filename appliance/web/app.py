@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 
 from appliance.accounts import Keys
 from appliance.box import Box
-from appliance.web import lite, openai_api, strings, ui
+from appliance.web import health, lite, openai_api, strings, ui
 from appliance.web.api import MOST_CHARACTERS, routes
 from appliance.web.door import Door, load_or_make_code
 from appliance.web.guard import Guard
@@ -30,7 +30,9 @@ def create_app(box: Box, *, door: Door | None) -> ASGIApp:
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     app.include_router(routes(box, jobs, door))
-    app.include_router(openai_api.routes(box, Keys(box.home.api_keys)))
+    keys = Keys(box.home.api_keys)
+    app.include_router(openai_api.routes(box, keys))
+    app.include_router(health.routes(box, keys))
     app.include_router(lite.routes(box, jobs, most_characters=MOST_CHARACTERS))
     ui.mount(app, box, jobs)
     app.add_middleware(GZipMiddleware, minimum_size=1000)

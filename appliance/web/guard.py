@@ -86,7 +86,7 @@ class Guard:
         if scope["method"] not in ("GET", "HEAD") and origin and urlsplit(origin).netloc != headers.get("host"):
             return PlainTextResponse("Asked from another page.", 403)
         # The API has keys of its own: programs have no use for a form.
-        open_to_all = path in ("/enter", "/healthz") or path.startswith("/v1/")
+        open_to_all = path in ("/enter", "/healthz", "/metrics") or path.startswith("/v1/")
         if self._door is None or open_to_all or self._door.admits(session(headers)):
             return None
         if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):

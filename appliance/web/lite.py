@@ -54,7 +54,7 @@ def routes(box: Box, jobs: Jobs, *, most_characters: int) -> APIRouter:
             box.check(lang=lang, adapter=adapter or None)
             job = jobs.start(Question(text=text, lang=lang, adapter=adapter or None))
         except FieldpostError as error:
-            return HTMLResponse(_form(box, shown, most_characters, text=text, error=str(error)), 422)
+            return HTMLResponse(_form(box, shown, most_characters, text=text, error=render.refusal(error, shown)), 422)
         return RedirectResponse(f"/lite/{job.snapshot.id}", 303)
 
     @router.get("/lite/{job_id}")
@@ -95,7 +95,8 @@ def _form(box: Box, lang: str, most_characters: int, *, text: str = "", error: s
         title="Fieldpost",
         lang=lang,
         style=_STYLE,
-        body=f"""{render.title(box.release.title)}<nav>{others}</nav>{render.error(error) if error else ""}
+        body=f"""{render.title(box.release.title)}<nav>{others}</nav>{render.notice(box.mode, lang)}\
+{render.error(error) if error else ""}
 <form method="post" action="/lite"><input type="hidden" name="lang" value="{html.escape(lang)}">
 <label for="text">{html.escape(said["question"])}</label>
 <textarea id="text" name="text" rows="4" maxlength="{most_characters}" required>{html.escape(text)}</textarea>

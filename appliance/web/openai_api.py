@@ -22,7 +22,7 @@ from pydantic import BaseModel, ValidationError
 from appliance.accounts import Keys
 from appliance.box import Box
 from appliance.engine.protocol import Engine, GenerationRequest, Piece
-from appliance.errors import AdapterError, EngineError, FieldpostError, LogError, PromptTooLong, ReleaseError
+from appliance.errors import AdapterError, EngineError, FieldpostError, LogError, Paused, PromptTooLong, ReleaseError
 from appliance.exchange import AUTO, Usage
 from appliance.web.openai_answers import ChatAnswer, PlainAnswer, cost_of, model_card
 from appliance.web.openai_requests import ChatRequest, CompletionRequest, EmbeddingRequest, NotOffered
@@ -352,7 +352,7 @@ def _refusal(error: FieldpostError) -> Refusal:
         return Refusal(400, str(error), param="messages", code="context_length_exceeded")
     if isinstance(error, AdapterError):
         return Refusal(404, str(error), param="model", code="model_not_found")
-    if isinstance(error, EngineError):
+    if isinstance(error, EngineError | Paused):
         return Refusal(503, str(error), code="engine_unavailable")
     return Refusal(500, str(error))
 

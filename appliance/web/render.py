@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from urllib.parse import quote, urlencode
 
+from appliance.errors import FieldpostError, Paused
 from appliance.exchange import Claim, Passage
 from appliance.web.jobs import Snapshot
 from appliance.web.strings import attributes, own_name, words
@@ -31,6 +32,17 @@ def plain_page(lang: str) -> str:
 def error(message: str) -> str:
     """What went wrong, in the error's own words."""
     return f'<p class="fp-error" role="alert">{html.escape(message)}</p>'
+
+
+def refusal(error_met: FieldpostError, lang: str) -> str:
+    """Why a question was not taken: in the reader's language where the box pauses, else in the error's own words."""
+    return words(lang)["mode_pause"] if isinstance(error_met, Paused) else str(error_met)
+
+
+def notice(mode: str, lang: str) -> str:
+    """What the page says of the box's mode; nothing in the normal one."""
+    said = words(lang).get(f"mode_{mode}", "")
+    return f'<p class="fp-flag" role="status" {attributes(lang)}>{html.escape(said)}</p>' if said else ""
 
 
 def answer(snapshot: Snapshot) -> str:

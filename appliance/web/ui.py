@@ -85,6 +85,7 @@ def _page(box: Box, jobs: Jobs) -> Any:
 
     with gr.Blocks(title="Fieldpost", analytics_enabled=False) as page:
         gr.HTML(render.title(box.release.title))
+        notice = gr.HTML(elem_id="notice")
         language = gr.Radio(
             [(own_name(lang), lang) for lang in site],
             value=site[0],
@@ -111,7 +112,7 @@ def _page(box: Box, jobs: Jobs) -> Any:
         running = gr.Textbox("", visible="hidden", elem_id="running")  # a State would never reach the tab
         looking = gr.Timer(1.0, active=False)
 
-        labels = [language, question, form, ask_button, stop_button, plain_page]
+        labels = [language, question, form, ask_button, stop_button, plain_page, notice]
 
         def relabel(lang: str) -> list[Any]:
             text = words(lang)
@@ -122,6 +123,7 @@ def _page(box: Box, jobs: Jobs) -> Any:
                 gr.update(value=text["ask"]),
                 gr.update(value=text["stop"]),
                 render.plain_page(lang),
+                render.notice(box.mode, lang),
             ]
 
         def greet(request: gr.Request) -> list[Any]:
@@ -137,7 +139,7 @@ def _page(box: Box, jobs: Jobs) -> Any:
                 asked = Question(text=text[:MOST_CHARACTERS], lang=lang, adapter=kind or None)
                 job = jobs.start(replace(asked, id=job_id) if fresh else asked)
             except FieldpostError as error:
-                yield render.error(str(error)), "", "", ""
+                yield render.error(render.refusal(error, lang)), "", "", ""
                 return
             shown = None
             async for snapshot in job.watch():
