@@ -1,4 +1,4 @@
-"""``fieldpost``, the box's command: serve, ask, status, index, eval, log, sync, doctor, backup, restore.
+"""``fieldpost``, the box's command: serve, ask, status, bench, index, eval, log, sync, doctor, backup, restore.
 
 Reads arguments, opens the box and prints; what is done is decided elsewhere. Heavy rooms are imported by the command
 that needs them, so that ``status`` answers at once on a slow box.
@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from appliance.cli_bench import bench
 from appliance.cli_care import backup, doctor, restore
 from appliance.cli_documents import documents
 from appliance.cli_eval import evaluate
@@ -247,6 +248,7 @@ def index(files: tuple[Path, ...], docpack: str, language: str, out: Path, embed
 
 main.add_command(quantize_weights)
 main.add_command(measure_perplexity)
+main.add_command(bench)
 main.add_command(documents)
 main.add_command(evaluate)
 main.add_command(log)

@@ -79,6 +79,41 @@ class PowerConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CostConfig:
+    """``[cost]``: what ``fieldpost bench`` reckons with. Any one currency; 0 means that nobody knows."""
+
+    currency: str = field(default="USD", metadata={"pattern": r"\S{1,8}", "such": "KES"})
+    watts: float = field(default=0.0, metadata={"least": 0})
+    """What the box draws while it answers, where the machine does not measure it itself."""
+    watts_idle: float = field(default=0.0, metadata={"least": 0})
+    """What it draws while nobody asks."""
+    hours: float = field(default=24.0, metadata={"least": 0})
+    """Hours a day that it is switched on."""
+    grid: float = field(default=0.0, metadata={"least": 0})
+    """A kilowatt hour from the grid."""
+    solar: float = field(default=0.0, metadata={"least": 0})
+    """A kilowatt hour from panels and battery: their price, spread over what they give in their life."""
+    generator: float = field(default=0.0, metadata={"least": 0})
+    """A kilowatt hour from a generator: fuel, oil and wear."""
+    hardware: float = field(default=0.0, metadata={"least": 0})
+    """The box, its access point and its cables."""
+    storage: float = field(default=0.0, metadata={"least": 0})
+    """Disks and sticks."""
+    years: float = field(default=4.0, metadata={"least": 0.1})
+    """For which hardware and storage last."""
+    operations: float = field(default=0.0, metadata={"least": 0})
+    """Hours a month that somebody looks after it."""
+    wage: float = field(default=0.0, metadata={"least": 0})
+    """Of one such hour."""
+    questions: int = field(default=200, metadata={"least": 1})
+    """That are asked in a day."""
+    api_input: float = field(default=0.0, metadata={"least": 0})
+    """A paid API's price for a million tokens that it reads."""
+    api_output: float = field(default=0.0, metadata={"least": 0})
+    """And for a million that it writes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KnowledgeConfig:
     """``[knowledge]``: how many passages go into a prompt."""
 
@@ -119,6 +154,7 @@ class Config:
     engine: EngineConfig = field(default_factory=EngineConfig)
     upstream: UpstreamConfig = field(default_factory=UpstreamConfig)
     power: PowerConfig = field(default_factory=PowerConfig)
+    cost: CostConfig = field(default_factory=CostConfig)
     knowledge: KnowledgeConfig = field(default_factory=KnowledgeConfig)
     answer: AnswerConfig = field(default_factory=AnswerConfig)
     safety: SafetyConfig = field(default_factory=SafetyConfig)

@@ -22,6 +22,11 @@ def test_given_keys_replace_the_defaults(tmp_path):
     assert config.safety.phone_regions == ("NG",)
 
 
+def test_a_price_may_be_whole_or_have_a_fraction(tmp_path):
+    config = load_config(write(tmp_path, "[cost]\ngrid = 0.25\nhardware = 300\n"))
+    assert (config.cost.grid, config.cost.hardware) == (0.25, 300.0)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -31,6 +36,10 @@ def test_given_keys_replace_the_defaults(tmp_path):
         ("[engine]\ncontext = -1\n", "whole number from 128"),
         ("[engine]\ncontext = true\n", "context is True"),
         ("[engine]\nmax_tokens = 0\n", "whole number from 8"),
+        ("[cost]\nwatts = -1\n", "watts is -1. A number from 0 is needed"),
+        ("[cost]\nwatts = nan\n", "A number from 0 is needed"),
+        ("[cost]\ngrid = inf\n", "A number from 0 is needed"),
+        ("[cost]\nquestions = 1.5\n", "A whole number from 1"),
         ("[knowledge]\npassages = 0\n", "whole number from 1"),
         ('[safety]\nphone_regions = ["kenya"]\n', "A list such as"),
         ('[safety]\nshare = "all"\n', 'share is \'all\'. One of these is needed: "text", "metrics", "nothing"'),
