@@ -11,7 +11,7 @@ from bundles.format.digest import root_fingerprint
 from bundles.keys import read_public
 from bundles.options import FILE, FOLDER, PATH, date_option, passphrase_option, signing_date
 from bundles.package import new_contributor, sign_package
-from bundles.trust import newest_root
+from bundles.trust import newest_root, read_published
 
 _KEYS = click.option("--keys", required=True, type=FOLDER, help="The signing folder.")
 _ROOT_KEYS = click.option(
@@ -151,7 +151,10 @@ def delegate(contributor: str, paths: Sequence[str], key_file: Path, keys: Path)
     contributor, it replaces their paths and key.
     """
     public = read_public(key_file)
-    known = contributors.delegate(contributors.read_contributors(keys), contributor, public, paths)
+    last = read_published(keys)
+    known = contributors.delegate(
+        contributors.read_contributors(keys), contributor, public, paths, publishers=last.publishers if last else ()
+    )
     contributors.write_contributors(keys, known)
     click.echo(f"{contributor} may sign {', '.join(known.by_name[contributor].paths)} from the next bundle on.")
     click.echo(f"Their key:  {public.fingerprint}")

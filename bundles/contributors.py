@@ -10,7 +10,7 @@ installer, or another contributor's work. Source: TUF specification 1.0, delegat
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,10 +21,11 @@ from tuf.api.serialization.json import JSONSerializer
 
 from bundles.errors import PackageRefused, SigningError
 from bundles.format.durable import replace_file
+from bundles.format.errors import MissingFile
 from bundles.format.kinds import CONTRIBUTED, KINDS
 from bundles.format.layout import open_file
 from bundles.keys import PublicKey, parse_public
-from bundles.package import RESERVED, Package, read_package
+from bundles.package import RESERVED, Package, read_signed_package
 from bundles.recipe import NAME
 
 MAX_ROLE_BYTES = 5_000_000
@@ -106,13 +107,19 @@ def write_contributors(folder: Path, contributors: Contributors) -> None:
     replace_file(folder / "contributors.json", data, mode=0o600)
 
 
-def delegate(contributors: Contributors, name: str, key: PublicKey, paths: Sequence[str]) -> Contributors:
+def delegate(
+    contributors: Contributors, name: str, key: PublicKey, paths: Sequence[str], *, publishers: Collection[str] = ()
+) -> Contributors:
     """Let ``name`` sign under ``paths`` with ``key``; what they could before is replaced.
+
+    Args:
+        publishers: names under which headquarters itself signs.
 
     Raises:
         SigningError: the name, a path, or the key of somebody else.
     """
     check_name(name)
+    refuse_own_name(name, publishers)
     for other, contributor in contributors.by_name.items():
         if other != name and contributor.key == key.line:
             raise SigningError(
@@ -127,6 +134,16 @@ def check_name(name: str) -> None:
     if not NAME.fullmatch(name) or name in RESERVED:
         raise SigningError(
             f"A contributor cannot be called {name!r}.", needed="Small letters, digits, and . _ - within."
+        )
+
+
+def refuse_own_name(name: str, publishers: Collection[str]) -> None:
+    """Raise SigningError when headquarters signs under that name: a contributor would speak as the NGO."""
+    if name in publishers:
+        raise SigningError(
+            f"{name} is your organisation's own name: your bundles are published under it.",
+            needed="A contributor signs under a name of their own.",
+            todo="Choose another name with them.",
         )
 
 
@@ -222,31 +239,42 @@ def accept_packages(folder: Path, packages: Iterable[Path]) -> Accepted:
     used: dict[str, bytes] = {}
     read = []
     for path in packages:
-        package = read_package(path)
-        name = package.contributor
+        name = _signer_of(path)
         if name not in contributors.by_name:
             raise PackageRefused(
                 f"{path} is from {name}, who is no contributor of yours.",
                 todo=f"Run: fieldpost-bundle delegate {name} --paths 'adapters/{name}/*' --key {name}.pub",
             )
-        data = _role_of(package)
-        role = _checked_role(contributors, name, data, str(package.metadata_path))
+        data = _role_of(path, name)
+        role = _checked_role(contributors, name, data, str(path / f"tuf/{name}.json"))
         known = used.get(name) or roles.get(name)
         # One role covers all packages of a contributor, so the newest counts; an older one alone could be a replay.
         newest = data if known is None or role.version >= role_version(known) else known
         _checked_role(contributors, name, newest, f"{name}'s newest role")
         used[name] = newest
-        read.append(package)
+        read.append(read_signed_package(path, name, role))  # only now is anything of it parsed
     for package in read:
         _check_covered(contributors, package, Metadata[Targets].from_bytes(used[package.contributor]).signed)
     return Accepted(packages=tuple(read), roles=used)
 
 
-def _role_of(package: Package) -> bytes:
-    with open_file(package.folder, f"tuf/{package.contributor}.json") as file:
+def _signer_of(package: Path) -> str:
+    """Whose package it says it is: the name of its one role."""
+    found = sorted(path.stem for path in (package / "tuf").glob("*.json"))
+    if len(found) != 1:
+        raise MissingFile(
+            f"{package} holds {len(found)} roles: tuf/<contributor>.json.",
+            needed="A package is signed by one contributor.",
+            todo="Ask for it again, signed with: fieldpost-bundle sign",
+        )
+    return found[0]
+
+
+def _role_of(package: Path, name: str) -> bytes:
+    with open_file(package, f"tuf/{name}.json") as file:
         data = file.read(MAX_ROLE_BYTES + 1)
     if len(data) > MAX_ROLE_BYTES:
-        raise PackageRefused(f"{package.metadata_path} is larger than {MAX_ROLE_BYTES:,} bytes.")
+        raise PackageRefused(f"{package}/tuf/{name}.json is larger than {MAX_ROLE_BYTES:,} bytes.")
     return data
 
 

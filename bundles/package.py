@@ -20,11 +20,11 @@ from tuf.api.metadata import Metadata, TargetFile, Targets
 from tuf.api.serialization.json import JSONSerializer
 
 from bundles.errors import PackageRefused, SigningError
-from bundles.format.digest import digest_of_file
+from bundles.format.digest import digest_of_file, is_digest
 from bundles.format.durable import replace_file
-from bundles.format.kinds import CONTRIBUTED
-from bundles.format.layout import blob_path, damaged, open_file, read_blob
-from bundles.format.manifest import MAX_BYTES, Descriptor, Index, Manifest, parse_index, parse_manifest
+from bundles.format.kinds import CONTRIBUTED, MANIFEST
+from bundles.format.layout import blob_path, damaged, open_file, pieces, read_blob
+from bundles.format.manifest import MAX_BYTES, Descriptor, Manifest, parse_index, parse_manifest
 from bundles.keys import KDF_ROUNDS, new_key, open_key, public_of
 
 LIFETIME = timedelta(days=3652)
@@ -50,7 +50,6 @@ class Package:
 
     folder: Path
     contributor: str
-    index: Index
     components: tuple[PackedComponent, ...]
 
     @property
@@ -87,7 +86,7 @@ def new_contributor(folder: Path, name: str, passphrase: str, *, kdf_rounds: int
 
 
 def read_package(folder: Path) -> Package:
-    """Read a package and check every byte of it against its manifests; signatures are not looked at.
+    """Read one's own package and check every byte of it against its manifests; signatures are not looked at.
 
     Raises:
         PackageRefused: it holds what a contributor cannot sign, or components of several publishers.
@@ -95,20 +94,47 @@ def read_package(folder: Path) -> Package:
     """
     with open_file(folder, "index.json") as file:
         index = parse_index(file.read(MAX_BYTES + 1))
+    if index.publisher in RESERVED:
+        raise PackageRefused(f"A contributor cannot be called {index.publisher}.", todo="Take another name.")
+    return _read(folder, index.publisher, {entry.target: entry.blob for entry in index.entries})
+
+
+def read_signed_package(folder: Path, contributor: str, role: Targets) -> Package:
+    """Read a stranger's package by what their verified role names: nothing of it is parsed unsigned.
+
+    Its ``index.json`` is left alone: what counts is what the role signs and the package holds.
+
+    Raises:
+        PackageRefused: it holds nothing that they signed, or what a contributor cannot sign.
+        FormatRefused, DamagedFile, MissingFile: it is no whole package.
+    """
+    signed = {
+        name: Descriptor(media_type=MANIFEST, digest=f"sha256:{target.hashes.get('sha256', '')}", size=target.length)
+        for name, target in sorted(role.targets.items())
+    }
+    held = {name: blob for name, blob in signed.items() if is_digest(blob.digest) and _holds(folder, blob)}
+    return _read(folder, contributor, held)
+
+
+def _holds(folder: Path, blob: Descriptor) -> bool:
+    return bool(pieces(folder, blob_path(blob.digest)))
+
+
+def _read(folder: Path, contributor: str, targets: Mapping[str, Descriptor]) -> Package:
     components = []
-    for entry in index.entries:
-        manifest = parse_manifest(read_blob(folder, entry.blob))
-        if manifest.target != entry.target:
-            raise PackageRefused(f"{entry.target} calls itself {manifest.target}.", todo="Pack it again.")
+    for target, described in targets.items():
+        manifest = parse_manifest(read_blob(folder, described))
+        if manifest.target != target:
+            raise PackageRefused(f"{target} calls itself {manifest.target}.", todo="Pack it again.")
         if manifest.kind not in CONTRIBUTED:
             raise PackageRefused(
-                f"{entry.target} is a {manifest.kind}.",
+                f"{target} is a {manifest.kind}.",
                 needed=f"Contributors sign: {', '.join(CONTRIBUTED)}. All else is signed by headquarters.",
                 todo="Send it to headquarters as it is.",
             )
-        if manifest.publisher != index.publisher:
+        if manifest.publisher != contributor:
             raise PackageRefused(
-                f"{entry.target} is of {manifest.publisher}, and the package of {index.publisher}.",
+                f"{target} is of {manifest.publisher}, and the package of {contributor}.",
                 needed="A package has one publisher, who signs it.",
                 todo="Pack it again with your own name as publisher.",
             )
@@ -118,12 +144,10 @@ def read_package(folder: Path) -> Package:
                 pass
             if digest_of_file(folder / name) != (blob.digest, blob.size):
                 raise damaged(name)
-        components.append(PackedComponent(target=entry.target, blob=entry.blob, manifest=manifest))
+        components.append(PackedComponent(target=target, blob=described, manifest=manifest))
     if not components:
-        raise PackageRefused(f"{folder} holds no component.", todo="Pack it again.")
-    if index.publisher in RESERVED:
-        raise PackageRefused(f"A contributor cannot be called {index.publisher}.", todo="Take another name.")
-    return Package(folder=folder, contributor=index.publisher, index=index, components=tuple(components))
+        raise PackageRefused(f"{folder} holds no component of {contributor}.", todo="Pack and sign it again.")
+    return Package(folder=folder, contributor=contributor, components=tuple(components))
 
 
 def sign_package(folder: Path, key: Path, passphrase: str, *, date: datetime, version: int = 1) -> SignedPackage:

@@ -37,6 +37,8 @@ UPLOAD_CHUNK = 32 << 20
 _TIMEOUT_S = 30.0
 _SLOW_S = 1800.0
 """For the last request of an upload: the registry hashes the whole blob before it answers."""
+_SAID = 1 << 16
+"""Bytes of a registry's own words, or of its token, that are looked at."""
 _READ = 1 << 20
 _REFERENCE = re.compile(
     r"(?P<host>[A-Za-z0-9.-]+(?::[0-9]{1,5})?|\[[0-9a-f:]+\](?::[0-9]{1,5})?)"
@@ -271,10 +273,9 @@ class Registry:
             asked = {**(headers or {}), **self._credentials(url)}
             request = self._client.build_request(method, url, headers=asked, content=content, timeout=timeout)
             try:
-                answer = self._client.send(request, stream=stream)
-                if answer.status_code >= 400:
-                    answer.read()
-                    answer.close()
+                # Always as a stream: what nobody waits for is never read whole into memory.
+                answer = self._client.send(request, stream=True)
+                said = b"" if stream and answer.status_code < 400 else _begin(answer)
             except httpx2.TransportError as error:
                 raise BrokenConnection(_words(error)) from error
             if answer.status_code == 401 and attempt == 1 and self._authorize(answer):
@@ -285,7 +286,7 @@ class Registry:
         if answer.status_code in TRANSIENT or (upload and answer.status_code in (404, 416)):
             raise BrokenConnection(f"it answered {answer.status_code}")
         if answer.status_code >= 400 and not (missing_ok and answer.status_code in (400, 404, 416)):
-            raise self._refused(method, answer)
+            raise self._refused(method, answer, said)
         return answer
 
     def _credentials(self, url: str) -> dict[str, str]:
@@ -311,14 +312,14 @@ class Registry:
         asked |= {key: told[key] for key in ("service", "scope") if key in told}
         headers = {"Authorization": f"Basic {self._login}"} if self._login else {}
         try:
-            token = self._client.get(told["realm"], params=asked, headers=headers)
-            given = token.json()
+            request = self._client.build_request("GET", told["realm"], params=asked, headers=headers)
+            given = json.loads(_begin(self._client.send(request, stream=True)))
             self._authorization = f"Bearer {given.get('token') or given['access_token']}"
         except (httpx2.HTTPError, ValueError, KeyError, AttributeError, TypeError):
             return False
         return True
 
-    def _refused(self, method: str, answer: httpx2.Response) -> RegistryError:
+    def _refused(self, method: str, answer: httpx2.Response, body: bytes) -> RegistryError:
         status = answer.status_code
         if status in (401, 403):
             return RegistryError(
@@ -330,10 +331,23 @@ class Registry:
         if status == 404:
             return RegistryError(f"{self._place} is not there.", todo="Check the name, and that all of it was pushed.")
         try:
-            said = str(answer.json()["errors"][0]["message"])[:200]
+            said = str(json.loads(body)["errors"][0]["message"])[:200]
         except (ValueError, KeyError, IndexError, TypeError):
             said = "no reason given"
         return RegistryError(f"{self._place.host} answered {status} to {method}: {said}.", todo="Ask its keeper.")
+
+
+def _begin(answer: httpx2.Response) -> bytes:
+    """The beginning of a body that should be short, at most ``_SAID`` bytes; the rest is never read."""
+    data = b""
+    try:
+        for piece in answer.iter_bytes(1 << 14):
+            data += piece
+            if len(data) >= _SAID:
+                break
+    finally:
+        answer.close()
+    return data[:_SAID]
 
 
 def _is_here(host: str) -> bool:

@@ -33,6 +33,7 @@ from bundles.contributors import (
     given_out_roles,
     keep_given_out,
     read_contributors,
+    refuse_own_name,
     role_version,
 )
 from bundles.errors import SigningError
@@ -55,6 +56,8 @@ class Published:
     """SHA-256 over what was signed besides the version: the same again keeps its version."""
     bundle: str
     date: str
+    publishers: tuple[str, ...] = ()
+    """Names under which headquarters has ever signed a bundle: no contributor may have one of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,15 +137,21 @@ def publish(
     with _locked(signer.folder):
         contributors = read_contributors(signer.folder)
         _refuse_revoked(targets, contributors)
+        last = read_published(signer.folder)
+        own = {name.split("/")[1] for name in targets if name.startswith("bundles/")}
+        publishers = tuple(sorted({*own, *(last.publishers if last else ())}))
+        for name in contributors.by_name:
+            refuse_own_name(name, publishers)
         roles = {name: role_version(data) for name, data in given_out_roles(signer.folder).items()}
         roles |= {name: role_version(data) for name, data in accepted.roles.items()}
         content = _content(targets, expires, signer, contributors, accepted)
-        last = read_published(signer.folder)
         if last is not None and last.content == content:
             version = last.version
         else:
             version = last.version + 1 if last else 1
-            state = Published(version=version, content=content, bundle=bundle, date=date.isoformat())
+            state = Published(
+                version=version, content=content, bundle=bundle, date=date.isoformat(), publishers=publishers
+            )
             told = json.dumps({"format": 1, **asdict(state)}, indent=2, sort_keys=True) + "\n"
             replace_file(signer.folder / "published.json", told.encode(), mode=0o600)
         keep_given_out(signer.folder, accepted.roles)
@@ -195,7 +204,13 @@ def read_published(folder: Path) -> Published | None:
     path = folder / "published.json"
     try:
         raw = json.loads(path.read_bytes())
-        return Published(version=int(raw["version"]), content=raw["content"], bundle=raw["bundle"], date=raw["date"])
+        return Published(
+            version=int(raw["version"]),
+            content=raw["content"],
+            bundle=raw["bundle"],
+            date=raw["date"],
+            publishers=tuple(map(str, raw.get("publishers", ()))),
+        )
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:

@@ -221,11 +221,16 @@ def _refuse_impossible(before: Checked, after: Checked) -> None:
             f"The two are signed under {before.fingerprint} and {after.fingerprint}.",
             needed="A box takes updates of one organisation only.",
         )
-    if before.metadata_version >= after.metadata_version:
+    if before.metadata_version == after.metadata_version:
         raise UpdateError(
-            f"The new bundle has the metadata version {after.metadata_version}, the old one {before.metadata_version}.",
+            f"The two are the same edition: both have the metadata version {after.metadata_version}.",
+            todo="Build the new bundle first, then name the old one and the new one.",
+        )
+    if before.metadata_version > after.metadata_version:
+        raise UpdateError(
+            f"{after.bundle} {after.version}, named second, was signed before {before.bundle} {before.version}.",
             needed="A box never goes back to an older one.",
-            todo="Name the older bundle first.",
+            todo="Name the bundle that the sites have first, and the newer one second.",
         )
 
 

@@ -15,9 +15,7 @@
 Nothing from the stick is parsed before its signature held, and nothing from it is run at all.
 """
 
-import fcntl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,7 +29,7 @@ from bundles.format.manifest import Descriptor
 from bundles.format.verify import VerifiedBundle, verify_bundle
 from installer.errors import HomeRefused, SourceDamaged
 from installer.gates import refuse_unsound
-from installer.preflight import check_home, check_space
+from installer.preflight import check_home, check_space, locked
 from installer.releases import Releases, State, release_facts
 from installer.revocations import note_revoked
 from installer.store import Store
@@ -72,7 +70,7 @@ def install(stick: Path, home: Path, *, confirm: Confirm, progress: Progress) ->
         OSError: stick or disk failed.
     """
     check_home(home, stick)
-    with _locked(home):  # 1
+    with locked(home):  # 1
         releases, store = Releases(home), Store(home)
         state = releases.read_state()
         root = _root(stick, releases, state, confirm)  # 2
@@ -165,13 +163,3 @@ def _blobs(bundle: VerifiedBundle) -> Iterator[Descriptor]:
     """The files that a release links to."""
     for component in bundle.components:
         yield from (layer.blob for layer in component.manifest.layers)
-
-
-@contextmanager
-def _locked(home: Path) -> Iterator[None]:
-    with (home / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise HomeRefused(f"Another installer works on {home}.", todo="Wait until it has ended.") from error
-        yield

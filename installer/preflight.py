@@ -1,7 +1,9 @@
 """What must hold before anything is written: the folder, its file system, and the space."""
 
+import fcntl
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from installer.errors import HomeRefused, NoSpace
@@ -70,3 +72,18 @@ def _check_one_file_system(home: Path) -> None:
                 needed="A release is links to its files, and links cannot cross disks.",
                 todo="Choose a folder that is on one disk as a whole.",
             )
+
+
+@contextmanager
+def locked(home: Path) -> Iterator[None]:
+    """One installer at a time.
+
+    Raises:
+        HomeRefused: another is at work.
+    """
+    with (home / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise HomeRefused(f"Another installer works on {home}.", todo="Wait until it has ended.") from error
+        yield

@@ -7,7 +7,7 @@ keeps the root's fingerprint and the version floor apart from TUF's own files, w
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,9 @@ class State:
     root: str = ""
     """Fingerprint of the trusted 1.root.json."""
     floor: Versions = field(default_factory=Versions)
+    """The newest that this box has seen; nothing older is taken."""
+    installed: Versions = field(default_factory=Versions)
+    """Of the release in use."""
     previous: int | None = None
     """The release before the current one."""
 
@@ -122,7 +125,12 @@ class Releases:
             raw = json.loads(path.read_bytes())
             if raw["format"] != FORMAT or not isinstance(raw["root"], str):
                 raise ValueError(f"format {raw['format']}")
-            return State(root=raw["root"], floor=versions_from(raw["floor"]), previous=raw["previous"])
+            return State(
+                root=raw["root"],
+                floor=versions_from(raw["floor"]),
+                installed=versions_from(raw.get("installed", raw["floor"])),
+                previous=raw["previous"],
+            )
         except FileNotFoundError:
             if (self._home / "trust").exists() or self.current is not None:
                 raise HomeRefused(
@@ -158,12 +166,21 @@ class Releases:
         sync_folder(named.parent)
         # The floor first: should the power fail between the two, the older metadata stands above no floor of its own.
         previous = self.read_state().previous if number == self.current else self.current
-        state = State(root=bundle.fingerprint, floor=bundle.versions, previous=previous)
-        _write_json(self._home / "state.json", {"format": FORMAT, **asdict(state)})
+        versions = bundle.versions
+        self._write_state(State(root=bundle.fingerprint, floor=versions, installed=versions, previous=previous))
         switch(old, f"trusts/{named.name}")
         for folder in named.parent.iterdir():
             if folder.name != named.name:
                 shutil.rmtree(folder)
+
+    def raise_floor(self, versions: Versions) -> None:
+        """From now on take nothing older than ``versions``, which were verified against the present floor."""
+        state = self.read_state()
+        if state.floor != versions:
+            self._write_state(replace(state, floor=versions))
+
+    def _write_state(self, state: State) -> None:
+        _write_json(self._home / "state.json", {"format": FORMAT, **asdict(state)})
 
 
 def _write_json(path: Path, value: Any) -> None:

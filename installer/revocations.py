@@ -2,7 +2,7 @@
 
 It is written as soon as a stick's metadata are verified, before anything is copied: a revocation holds also when the
 installation fails, and for the release that a box goes back to. The newest metadata's list counts, and never an older
-one's. Metadata alone are enough, so that a hub can pass them on.
+one's. Metadata alone are enough, so that a hub can pass them on; the box then takes nothing older than these any more.
 """
 
 import json
@@ -18,6 +18,7 @@ from bundles.format.layout import open_file
 from bundles.format.metadata import MAX_ROOT_BYTES, Versions, read_folder
 from bundles.format.verify import copy_trust
 from installer.errors import HomeRefused
+from installer.preflight import locked
 from installer.releases import Releases
 
 FORMAT = 1
@@ -56,10 +57,16 @@ def learn(folder: Path, home: Path) -> Learned:
     """Take note of what the metadata in ``folder/tuf`` revoke, and install nothing.
 
     Raises:
-        HomeRefused: nothing is installed, or the box trusts another organisation.
+        HomeRefused: nothing is installed, the box trusts another organisation, or an installer is at work.
         TrustRefused, DamagedFile, MissingFile: they are not newer metadata of whom this box trusts.
     """
-    state = Releases(home).read_state()
+    with locked(home):
+        return _learn(folder, home)
+
+
+def _learn(folder: Path, home: Path) -> Learned:
+    releases = Releases(home)
+    state = releases.read_state()
     with open_file(folder, "tuf/1.root.json") as file:
         root = file.read(MAX_ROOT_BYTES + 1)
     if root_fingerprint(root) != state.root:
@@ -73,7 +80,8 @@ def learn(folder: Path, home: Path) -> Learned:
         signed = read_folder(folder, root, Path(scratch) / "metadata")
         signed.check_floor(state.floor)
     note_revoked(home, signed.versions, signed.revoked)
-    return Learned(published=signed.published, newer=signed.versions != state.floor)
+    releases.raise_floor(signed.versions)
+    return Learned(published=signed.published, newer=signed.versions != state.installed)
 
 
 def _read(home: Path) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from typing import Any
 
 from tuf.api import exceptions
 from tuf.api.metadata import Metadata, Root, TargetFile
+from tuf.api.serialization import DeserializationError
 from tuf.api.serialization.json import JSONSerializer
 from tuf.ngclient import Updater, UpdaterConfig
 from tuf.ngclient.fetcher import FetcherInterface
@@ -187,6 +188,11 @@ class SignedMetadata:
             ) from error
         except exceptions.DownloadHTTPError as error:
             raise MissingFile(f"{self._source.last} is missing.", todo="Copy the whole bundle again.") from error
+        except DeserializationError as error:
+            raise DamagedFile(
+                f"{self._source.last} is damaged: it is no signed metadata.",
+                todo="Copy the bundle again; if it stays, use a stick from your organisation.",
+            ) from error
         except (exceptions.RepositoryError, exceptions.DownloadError, ValueError) as error:
             raise DamagedFile(f"{self._source.last} cannot be read: {error}.", todo="Copy the bundle again.") from error
 

@@ -80,6 +80,24 @@ def test_candidates_side_by_side(whole, tmp_path):
     assert {c["licence"] for c in (alone, through)} == {"Apache-2.0"}
 
 
+def test_what_quantizing_loses_in_answers_is_told_beside_the_sizes(whole, tmp_path):
+    recipe = copy_recipe(DEMO_RECIPE, tmp_path)
+    recipe.with_suffix(".lock.json").unlink(missing_ok=True)  # as it is now
+    text = recipe.read_text()
+    recipe.write_text(text[: text.index("[[adapter]]")])
+    questions = tmp_path / "one.jsonl"
+    lines = (DEMO / "evalset" / "questions.jsonl").read_text().splitlines()
+    questions.write_text(next(line for line in lines if json.loads(line)["lang"] == "en") + "\n")
+    words = ("quantize", whole, "--to", "Q8_0", "--out", tmp_path / "small")
+    told = json.loads(run("fieldpost-bundle", *words, "--recipe", recipe, "--set", questions, "--json").stdout)
+    assert [one["kind"] for one in told["weights"]] == ["source", "Q8_0"]
+    assert [one["candidate"] for one in told["compared"]] == ["demo-F32", "demo-Q8_0"]
+    source, eight = told["compared"]
+    assert all(one["right"]["n"] == 1 and one["ram_mb"] > 20 for one in (source, eight))
+    assert eight["weights_bytes"] == (tmp_path / "small" / "demo-Q8_0.gguf").stat().st_size
+    assert eight["weights_bytes"] < source["weights_bytes"] / 3
+
+
 def test_a_licence_that_forbids_it_is_shown_and_the_questions_replace_the_recipes_own(tmp_path):
     recipe = copy_recipe(DEMO_RECIPE, tmp_path)
     recipe.with_suffix(".lock.json").unlink(missing_ok=True)  # as it is now

@@ -35,6 +35,7 @@ from tests.support.bundle_factory import (
     docpack,
     evalset,
     langpack,
+    make_bundle,
     make_contributor,
     make_keys,
     make_package,
@@ -101,6 +102,36 @@ def test_only_paths_under_the_contributors_own_name_can_be_delegated(amina: Path
 def test_names_that_cannot_be_a_contributors(amina: Path, name: str) -> None:
     with pytest.raises(SigningError, match="cannot be called"):
         delegate(Contributors(), name, read_public(amina.with_suffix(".pub")), [f"adapters/{name}/*"])
+
+
+def test_nothing_of_a_package_is_parsed_before_its_signature_holds(tmp_path: Path, keys: Keys, amina: Path) -> None:
+    let(keys, amina)
+    package = make_package(tmp_path / "steps", components=[adapter()])
+    sign(package, amina)
+    (package / "index.json").write_bytes(b"[" * 100_000)  # what whoever carries it may write, unsigned
+    assert [*accept_packages(keys.folder, [package]).packages[0].targets] == ["adapters/amina/steps-0.1.0"]
+    manifests = [blob for blob in (package / "blobs/sha256").iterdir() if b"org.fieldpost.kind" in blob.read_bytes()]
+    manifests[0].write_bytes(b"{" * 100_000)
+    with pytest.raises(BundleError, match="damaged or was changed"):
+        accept_packages(keys.folder, [package])
+    role = json.loads((package / "tuf/amina.json").read_bytes())
+    role["signed"]["version"] += 1
+    (package / "tuf/amina.json").write_text(json.dumps(role))
+    with pytest.raises(PackageRefused, match="is not signed by amina"):
+        accept_packages(keys.folder, [package])
+
+
+def test_nobody_else_can_have_the_organisations_own_name(tmp_path: Path, keys: Keys, amina: Path) -> None:
+    make_bundle(tmp_path / "bundle", keys, components=[model()])
+    words = ["delegate", "fieldpost", "--paths", "adapters/fieldpost/*", "--key", str(amina.with_suffix(".pub"))]
+    said = CliRunner().invoke(main, [*words, "--keys", str(keys.folder)])
+    assert said.exit_code == 1 and "fieldpost is your organisation's own name" in said.output
+
+
+def test_a_name_given_away_before_the_first_bundle_stops_that_bundle(tmp_path: Path, keys: Keys, amina: Path) -> None:
+    let(keys, amina, "adapters/fieldpost/*", name="fieldpost")
+    with pytest.raises(SigningError, match="your organisation's own name"):
+        make_bundle(tmp_path / "bundle", keys, components=[model()])
 
 
 def test_one_key_is_not_two_peoples(keys: Keys, amina: Path) -> None:

@@ -239,6 +239,8 @@ def test_what_no_box_would_take_is_refused(keys: Keys, tmp_path: Path) -> None:
     old, new, out = grown(keys, tmp_path)
     with pytest.raises(UpdateError, match="never goes back"):
         compare(new, old)
+    with pytest.raises(UpdateError, match="the same edition"):
+        compare(old, old)
     with pytest.raises(UpdateError, match="partial bundle itself"):
         compare(old, out)
     other = make_bundle(tmp_path / "other", make_keys(tmp_path / "keys2"), components=[model(WEIGHTS)])

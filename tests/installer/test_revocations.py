@@ -12,6 +12,7 @@ from bundles.errors import SigningError
 from bundles.format.errors import TrustRefused
 from installer.cli import main
 from installer.errors import HomeRefused, SourceDamaged
+from installer.preflight import locked
 from installer.revocations import learn, read_revoked
 from tests.support.bundle_factory import adapter, make_bundle, make_keys, model
 
@@ -74,9 +75,23 @@ def test_an_older_list_never_takes_the_place_of_a_newer(keys, tmp_path, installe
     harmless = stick_without(keys, tmp_path / "2")
     revoke(keys)
     learn(stick_without(keys, tmp_path / "3"), installed.root)
-    # The older stick is newer than what is installed, so it may be installed; what was learnt stays.
-    put(harmless, installed.root)
+    # That stick is newer than what is installed, and older than what this box has seen signed.
+    with pytest.raises(TrustRefused, match="is older than what this box already has"):
+        put(harmless, installed.root)
     assert read_revoked(installed.root) == {BAD: "wrong doses"}
+
+
+def test_what_a_box_has_seen_signed_is_its_floor_and_not_what_is_installed(keys, tmp_path, installed, put):
+    stick = stick_without(keys, tmp_path / "2")
+    assert learn(stick, installed.root).newer
+    assert learn(stick, installed.root).newer, "seen twice is not installed"
+    put(stick, installed.root)
+    assert not learn(stick, installed.root).newer
+
+
+def test_nothing_is_learnt_while_an_installer_is_at_work(keys, tmp_path, installed):
+    with locked(installed.root), pytest.raises(HomeRefused, match="Another installer"):
+        learn(stick_without(keys, tmp_path / "2"), installed.root)
 
 
 def test_what_was_revoked_by_mistake_can_be_given_back(keys, tmp_path, installed):
