@@ -1,4 +1,4 @@
-"""``fieldpost-hub``, the other end's command: serve, enrol, revoke, import, status, rebuild."""
+"""``fieldpost-hub``, the other end's command: serve, enrol, revoke, import, status, database, rebuild."""
 
 import json
 import signal
@@ -7,13 +7,16 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from appliance.command import Speaks, json_option
 from appliance.errors import BatchRefused
 from appliance.log.chain import STREAMS
+
+if TYPE_CHECKING:
+    from appliance.hub.rebuild import Rebuilt
 
 T = TypeVar("T")
 
@@ -37,6 +40,7 @@ def main() -> None:
     Read a stick:        fieldpost-hub import /media/usb --data /srv/hub
     Who has reported?    fieldpost-hub status --data /srv/hub
     Shut a box out:      fieldpost-hub revoke BOX --data /srv/hub
+    Use PostgreSQL:      fieldpost-hub database postgresql://fieldpost@db.example.org/fieldpost --data /srv/hub
     """
 
 
@@ -44,24 +48,37 @@ def main() -> None:
 @_data
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 listens on every network.")
 @click.option("--port", default=8470, show_default=True, type=click.IntRange(0, 65535), help="0 takes any free one.")
-def serve(data: Path, host: str, port: int) -> None:
+@click.option("--processes", default=1, show_default=True, type=click.IntRange(1, 64), help="That answer side by side.")
+def serve(data: Path, host: str, port: int, processes: int) -> None:
     """Listen for boxes until Ctrl-C or SIGTERM.
 
     \b
     fieldpost-hub serve --data /srv/hub
     fieldpost-hub serve --data /srv/hub --host 0.0.0.0 --port 8470
+    fieldpost-hub serve --data /srv/hub --processes 4
     Batches are signed and sealed by the boxes themselves. TLS, where wanted, is a reverse proxy's in front of it.
     """
     from appliance import serving
     from appliance.hub.app import create_app
     from appliance.hub.ingest import Hub
+    from appliance.hub.processes import side_by_side
 
-    # uvicorn ends its work at these signals and then raises them again: by then there is nothing left to do.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: sys.exit(0))
-    with Hub.open(data) as hub, serving.listen(host, port) as listener:
-        where = serving.address(listener)
-        serving.serve(create_app(hub), listener, ready=lambda: click.echo(f"Fieldpost hub is at {where}"))
+    with serving.listen(host, port) as listener:
+
+        def answer(number: int) -> None:
+            # uvicorn ends its work at these signals and then raises them again: by then there is nothing left to do.
+            for signal_number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(signal_number, lambda *_: sys.exit(0))
+            where = serving.address(listener)
+            ready = (lambda: click.echo(f"Fieldpost hub is at {where}")) if number == 0 else (lambda: None)
+            with Hub.open(data) as hub:
+                serving.serve(create_app(hub), listener, ready=ready)
+
+        if processes == 1:
+            answer(0)
+        else:
+            Hub.open(data).__exit__()  # whatever is wrong is told once, and a new database is made by one
+            side_by_side(processes, answer)
 
 
 @main.command()
@@ -104,21 +121,42 @@ def revoke(box: str, data: Path) -> None:
 
 
 @main.command()
+@click.argument("url")
+@_data
+@json_option
+def database(url: str, data: Path, as_json: bool) -> None:
+    """Keep the hub's data in the database at URL from now on; what it has already goes there. Stop the hub first.
+
+    \b
+    fieldpost-hub database postgresql://fieldpost@db.example.org/fieldpost --data /srv/hub
+    fieldpost-hub database sqlite --data /srv/hub          (back into DIR/hub.sqlite)
+    A new hub can begin with it. Leave the password out of URL: PostgreSQL's own ~/.pgpass is read. The user needs the
+    right to create schemas there. Keys, the archive and what is on its way stay in DIR.
+    """
+    from appliance.hub.rebuild import rebuild as make_anew
+
+    _tell(make_anew(data, database=url, progress=_with_bar), as_json)
+
+
+@main.command()
 @_data
 @json_option
 def rebuild(data: Path, as_json: bool) -> None:
     """Make the database anew from the batches as they came, when it is damaged or lost. Stop the hub first.
 
-    
+    \b
     fieldpost-hub rebuild --data /srv/hub
     """
     from appliance.hub.rebuild import rebuild as make_anew
 
-    rebuilt = make_anew(data, progress=_with_bar)
+    _tell(make_anew(data, progress=_with_bar), as_json)
+
+
+def _tell(rebuilt: "Rebuilt", as_json: bool) -> None:
     for sentence in rebuilt.refused:
         click.echo(f"Left alone: {sentence}", err=True)
     if as_json:
-        click.echo(json.dumps(asdict(rebuilt), ensure_ascii=False, default=str))
+        click.echo(json.dumps(asdict(rebuilt), ensure_ascii=False))
         return
     click.echo(f"Made anew from {rebuilt.boxes} boxes and {rebuilt.batches} batches.")
     if rebuilt.before:

@@ -14,11 +14,10 @@ from appliance.errors import BatchRefused, HubError
 from appliance.files import write_private
 from appliance.hub.enrol import admit
 from appliance.hub.keys import HubKeys, load_or_make_keys
-from appliance.hub.storage import SqliteStorage, Storage
+from appliance.hub.places import place_of
+from appliance.hub.storage import Storage
 from appliance.sync import batch
 from appliance.sync.wire import Receipt, b64, public_bytes, write_receipt
-
-DATABASE = "hub.sqlite"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,23 +34,17 @@ class Hub:
         """Open the hub in ``folder``; the first time makes it, unless ``make`` is False.
 
         Raises:
-            HubError: the folder cannot be used, or holds no hub and none shall be made.
+            HubError: the folder or its database cannot be used, or holds no hub and none shall be made.
         """
         if not make and not (folder / "hub.json").exists():
             raise HubError(
                 f"There is no hub in {folder}.",
                 todo='Name the right folder; fieldpost-hub enrol --data DIR --name "A site" makes a new hub.',
             )
-        if (folder / f"{DATABASE}.new").exists() and not (folder / DATABASE).exists():
-            # Else an empty database would begin here, and boxes be told that all is to be sent again.
-            raise HubError(
-                f"The database of {folder} was being made anew, and that was cut short.",
-                todo="Run: fieldpost-hub rebuild --data DIR",
-            )
         keys = load_or_make_keys(folder)
         stack = ExitStack()
         stack.enter_context(_in_use(folder))
-        storage = stack.enter_context(SqliteStorage(folder / DATABASE))
+        storage = stack.enter_context(place_of(folder).open())
         return cls(folder=folder, keys=keys, storage=storage, _open=stack)
 
     def __enter__(self) -> Self:
@@ -123,9 +116,9 @@ class Hub:
 
     def _keep(self, box: str) -> None:
         """Who a box is stands beside the archive too, so that the database can be made anew from both."""
-        known = self.storage.admitted(box)
-        assert known is not None, "only called for a box that was just let in"  # noqa: S101
-        with _speaking(admitted_folder(self.folder) / f"{box}.json") as path:
+        with self._one_at_a_time(), _speaking(admitted_folder(self.folder) / f"{box}.json") as path:
+            known = self.storage.admitted(box)
+            assert known is not None, "only called for a box that was just let in"  # noqa: S101
             path.parent.mkdir(mode=0o700, exist_ok=True)
             write_private(path, json.dumps({**asdict(known), "key": b64(known.key)}).encode())
 
@@ -143,7 +136,7 @@ class Hub:
         time: the list is in the database.
         """
         for sha in self.storage.unclean():
-            with _speaking(self._archived(sha)) as path:
+            with self._one_at_a_time(), _speaking(self._archived(sha)) as path:
                 cleaned = path.with_suffix(".erased")
                 signed_by_hub = cleaned.exists()
                 data = (cleaned if signed_by_hub else path).read_bytes()
@@ -162,6 +155,17 @@ class Hub:
                 write_private(cleaned, sealed)
                 path.unlink(missing_ok=True)
             self.storage.clean(sha)
+
+    @contextmanager
+    def _one_at_a_time(self) -> Iterator[None]:
+        """Of all threads and processes: what is read and written anew must not have two writers."""
+        with _speaking(self.folder / "archive.lock") as path:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
 
     def _archived(self, sha: str) -> Path:
         return self.folder / "batches" / sha[:2] / f"{sha}.batch"

@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from appliance.errors import HubError
 from appliance.files import write_private
+from appliance.hub.database_sqlite import DATABASE
+from appliance.hub.places import chosen
 from appliance.sync.wire import b64, unb64
 
 
@@ -44,7 +46,7 @@ def load_or_make_keys(folder: Path) -> HubKeys:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             if not path.exists():
-                if (folder / "hub.sqlite").exists():
+                if (folder / DATABASE).exists() or chosen(folder):
                     raise ValueError("it is missing, though this hub has data already")
                 _make(path)
             raw = json.loads(path.read_bytes())

@@ -7,18 +7,18 @@ chains. Tokens that no box has used yet are not kept outside the database: make 
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.errors import BatchRefused, ForkDetected, HubError
-from appliance.hub.ingest import DATABASE, admitted_folder
+from appliance.hub.ingest import admitted_folder
 from appliance.hub.keys import HubKeys, load_or_make_keys
-from appliance.hub.storage import Admitted, SqliteStorage
+from appliance.hub.places import choose, named, place_of
+from appliance.hub.storage import Admitted, Storage
 from appliance.sync import batch
 from appliance.sync.wire import public_bytes, unb64
-
-_FILES = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,40 +29,53 @@ class Rebuilt:
     batches: int
     refused: tuple[str, ...]
     """A sentence for each file that could not be taken in, with its name."""
-    before: Path | None
-    """Where the old database lies now."""
+    before: str | None
+    """Where the old database lies now, if there was one."""
 
 
-def rebuild(folder: Path, *, progress: Callable[[list[Path]], Iterable[Path]] = lambda files: files) -> Rebuilt:
-    """Make ``folder/hub.sqlite`` anew; the old one is kept beside it.
+def rebuild(
+    folder: Path,
+    *,
+    database: str | None = None,
+    progress: Callable[[list[Path]], Iterable[Path]] = lambda files: files,
+) -> Rebuilt:
+    """Make the hub's database anew; the old one is kept.
+
+    Args:
+        database: move there, as ``appliance.hub.places.named`` understands it; a new hub may begin so.
 
     Raises:
-        HubError: no hub is there, it is in use, or the disk.
+        HubError: no hub is there, it is in use, or the disk or the database.
     """
-    if not (folder / "hub.json").exists():
+    if database is None and not (folder / "hub.json").exists():
         raise HubError(f"There is no hub in {folder}.", needed="Its hub.json holds the keys.", todo="Bring it back.")
+    place = place_of(folder) if database is None else named(folder, database)
     keys = load_or_make_keys(folder)
+    with _alone(folder):
+        refused: list[str] = []
+        with place.draft() as storage:
+            boxes = _let_in(storage, admitted_folder(folder), refused)
+            batches = _take_in(storage, keys, folder / "batches", refused, progress)
+        before = place.adopt()
+        if database is not None:
+            choose(folder, database)
+    return Rebuilt(boxes=boxes, batches=batches, refused=tuple(refused), before=before)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
     descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise HubError(f"The hub in {folder} is running.", todo="Stop it, then run this again.") from error
-        draft = folder / f"{DATABASE}.new"
-        for name in _FILES:
-            draft.with_name(name.replace(DATABASE, draft.name)).unlink(missing_ok=True)
-        refused: list[str] = []
-        with SqliteStorage(draft) as storage:
-            boxes = _let_in(storage, admitted_folder(folder), refused)
-            batches = _take_in(storage, keys, folder / "batches", refused, progress)
-        before = _set_aside(folder)
-        draft.rename(folder / DATABASE)
+        yield
     finally:
         os.close(descriptor)
-    return Rebuilt(boxes=boxes, batches=batches, refused=tuple(refused), before=before)
 
 
-def _let_in(storage: SqliteStorage, folder: Path, refused: list[str]) -> int:
+def _let_in(storage: Storage, folder: Path, refused: list[str]) -> int:
     files = sorted(folder.glob("*.json"))
     for path in files:
         try:
@@ -75,7 +88,7 @@ def _let_in(storage: SqliteStorage, folder: Path, refused: list[str]) -> int:
 
 
 def _take_in(
-    storage: SqliteStorage,
+    storage: Storage,
     keys: HubKeys,
     folder: Path,
     refused: list[str],
@@ -101,17 +114,3 @@ def _take_in(
         except (OSError, BatchRefused, ForkDetected) as error:
             refused.append(f"{path.name}: {error}")
     return taken
-
-
-def _set_aside(folder: Path) -> Path | None:
-    if not (folder / DATABASE).exists():
-        return None
-    number = 1
-    while (kept := folder / f"before-rebuild-{number}").exists():
-        number += 1
-    kept.mkdir(mode=0o700)
-    # The write-ahead log first: a database without it is older, but never wrong.
-    for name in reversed(_FILES):
-        if (folder / name).exists():
-            (folder / name).rename(kept / name)
-    return kept

@@ -4,13 +4,15 @@ Nothing in them is believed; they are bounded in size and number, and outlive a 
 """
 
 import contextlib
+import fcntl
+import os
 from pathlib import Path
 
 from appliance.errors import HubError
 from appliance.sync.batch import MAX_BATCH
 
-MOST_PARTIAL = 256
-"""Batches that may be on their way at once; the one that was quiet the longest makes room."""
+MOST_PARTIAL = 2000
+"""Batches that may be on their way at once, a gigabyte at most; the one that was quiet the longest makes room."""
 
 
 class Taken(Exception):
@@ -18,11 +20,11 @@ class Taken(Exception):
 
 
 class Uploads:
-    """The folder of partial files. Called from one thread only."""
+    """The folder of partial files. Called from one thread only; other processes may use the same folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, most: int = MOST_PARTIAL) -> None:
         """Raises HubError: the folder cannot be made."""
-        self._folder = folder
+        self._folder, self._most = folder, most
         self._writers: dict[str, object] = {}
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -51,12 +53,17 @@ class Uploads:
             ValueError: it would be larger than any batch.
             OSError: the disk.
         """
-        if self._writers.get(sha) is not writer or self.offset(sha) != offset:
+        if self._writers.get(sha) is not writer:
             raise Taken
         if offset + len(chunk) > MAX_BATCH:
             raise ValueError(f"more than {MAX_BATCH} bytes")
         with self._path(sha).open("ab") as file:
+            # Another process of this hub may write it too, for the same box on a newer link.
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if os.fstat(file.fileno()).st_size != offset:
+                raise Taken
             file.write(chunk)
+            file.flush()
         return offset + len(chunk)
 
     def read(self, sha: str) -> bytes:
@@ -83,5 +90,5 @@ class Uploads:
         for path in self._folder.iterdir():
             with contextlib.suppress(FileNotFoundError):
                 ages.append((path.stat().st_mtime_ns, path))
-        for _, path in sorted(ages)[: max(0, len(ages) - MOST_PARTIAL + 1)]:
+        for _, path in sorted(ages)[: max(0, len(ages) - self._most + 1)]:
             path.unlink(missing_ok=True)

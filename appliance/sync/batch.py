@@ -189,11 +189,14 @@ def _parse(header: Header, lines: bytes) -> Batch:
             raise ValueError(f"record {seq} is no list")
         parts = line[1:-1].split(b",", 4)
         boot, mono, wall = boot + int(parts[0]), mono + int(parts[1]), wall + int(parts[2])
+        if boot >= _MAX_SEQ:
+            raise ValueError(f"record {seq} was made at start {boot}")
         blob = unb64(json.loads(parts[3]))
         body, salt, commitment = None, b"", blob
         if len(parts) == 5:
             body, salt, commitment = parts[4], blob, chain.commitment(blob, parts[4])
-            if len(body) > chain.MAX_BODY or not isinstance(json.loads(body), dict):
+            # Decoded here: json would guess other encodings, and what keeps it knows UTF-8 only.
+            if len(body) > chain.MAX_BODY or not isinstance(json.loads(body.decode("utf-8")), dict):
                 raise ValueError(f"the body of record {seq} is no JSON object of at most {chain.MAX_BODY} bytes")
             if len(salt) != chain.salt_bytes(header.stream, egress=True):
                 raise ValueError(f"the body of record {seq} was not to leave its box")
@@ -212,7 +215,7 @@ def _parse(header: Header, lines: bytes) -> Batch:
                 hash=hash_before,
             )
         )
-    if chain.check_links(previous, records) != head:
+    if hash_before != head:
         raise ValueError("its records do not give the head it names")
     return Batch(header=header, previous=previous, records=tuple(records))
 

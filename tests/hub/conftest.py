@@ -9,11 +9,14 @@ import pytest
 from appliance.config import Home
 from appliance.hub.enrol import admit, issue_token
 from appliance.hub.ingest import Hub
+from appliance.hub.places import SQLITE
+from appliance.hub.rebuild import rebuild
 from appliance.log.chain import Record
 from appliance.log.store import Log
 from appliance.sync.enrol import Enrolment, enrol
 from appliance.sync.identity import Identity, load_or_make_identity
 from appliance.sync.outbox import Outbox, Sealed
+from tests.support.postgres import Postgres, postgres
 from tests.sync.parts import same_history
 
 
@@ -44,8 +47,22 @@ class Box:
         return made
 
 
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    with postgres() as running:
+        yield running
+
+
+@pytest.fixture(params=[SQLITE, "postgresql"])
+def database(request) -> str:
+    """Each of the hub's databases, as a URL."""
+    return SQLITE if request.param == SQLITE else request.getfixturevalue("postgres_server").database()
+
+
 @pytest.fixture
-def hub(tmp_path) -> Iterator[Hub]:
+def hub(tmp_path, database) -> Iterator[Hub]:
+    if database != SQLITE:
+        rebuild(tmp_path / "hub", database=database)
     with Hub.open(tmp_path / "hub") as opened:
         yield opened
 

@@ -10,6 +10,7 @@ from appliance.log.store import Log
 from appliance.sync import batch
 from appliance.sync.erase import erase
 from appliance.sync.wire import public_bytes
+from tests.sync.parts import table
 
 NAME = "Amina Odhiambo of Kisumu"
 
@@ -20,7 +21,7 @@ def forget(box, *seqs):
 
 
 def bodies(hub, stream="chat"):
-    rows = hub.storage._database.execute("SELECT body FROM record WHERE stream=? ORDER BY seq", [stream]).fetchall()
+    rows = table(hub, "SELECT body FROM record WHERE stream=? ORDER BY box, seq", stream)
     return [body and json.loads(body)["q"] for (body,) in rows]
 
 
@@ -48,7 +49,8 @@ def test_the_hub_forgets_what_it_has(hub, box, same):
     assert bodies(hub) == ["before", None, "after"]
     assert in_archive(hub) == [b'{"q":"before"}', None, b'{"q":"after"}'] * 2, "as first sealed, and as sealed anew"
     assert same(box, "chat")
-    assert NAME.encode() not in (hub.folder / "hub.sqlite").read_bytes()
+    if (hub.folder / "hub.sqlite").exists():  # PostgreSQL's own files are overwritten later: see the README
+        assert NAME.encode() not in (hub.folder / "hub.sqlite").read_bytes()
     for _, one in opened(hub):
         assert check_links(one.previous, one.records) == one.records[-1].hash
     assert hub.storage.unclean() == []

@@ -10,14 +10,22 @@ import pytest
 from appliance.errors import BatchRefused, SyncError
 from appliance.hub.enrol import admit, issue_token
 from appliance.hub.ingest import Hub
+from appliance.hub.places import SQLITE
 from appliance.hub.stick import import_stick
-from appliance.hub.uploads import MOST_PARTIAL, Uploads
+from appliance.hub.uploads import Taken, Uploads
 from appliance.sync.background import Background
 from appliance.sync.batch import MAX_BATCH
 from appliance.sync.client import export_to_stick, sync_over_http, sync_state
 from tests.support.scripted import eventually
 from tests.support.site import CommandFailed, free_port, serving
 from tests.sync.parts import same_history
+
+
+@pytest.fixture
+def database(request):
+    """What is on the wire is the same for both databases: SQLite, unless a test asks for the other."""
+    wanted = getattr(request, "param", SQLITE)
+    return SQLITE if wanted == SQLITE else request.getfixturevalue("postgres_server").database()
 
 
 @pytest.fixture
@@ -72,6 +80,7 @@ def offset(port, sha):
     return int(answer.headers["Upload-Offset"]), answer.headers["Upload-Complete"]
 
 
+@pytest.mark.parametrize("database", [SQLITE, "postgresql"], indirect=True)
 def test_a_batch_cut_at_many_bytes_and_a_hub_killed_between_goes_on_where_it_was(hub, online, port, same):
     admit(hub.storage, online.introduction())
     online.write("chat", *({"q": n, "text": str(n) * 50} for n in range(40)))
@@ -182,10 +191,22 @@ def test_a_port_that_is_taken_is_told(hub, port):
         pass
 
 
+def test_two_processes_do_not_mix_what_they_write_of_one_batch(tmp_path):
+    """The old link's process has not noticed yet that the box came back on a new one, to another process."""
+    old, new = Uploads(tmp_path / "partial"), Uploads(tmp_path / "partial")
+    sha = "a" * 64
+    late = old.begin(sha)
+    old.add(sha, late, 0, b"abc")
+    new.add(sha, new.begin(sha), 3, b"def")
+    with pytest.raises(Taken):
+        old.add(sha, late, 3, b"def")
+    assert new.read(sha) == b"abcdef"
+
+
 def test_partial_uploads_do_not_fill_the_disk(tmp_path):
-    uploads = Uploads(tmp_path / "partial")
-    for n in range(MOST_PARTIAL + 20):
+    uploads = Uploads(tmp_path / "partial", most=30)
+    for n in range(50):
         sha = f"{n:064x}"
         uploads.add(sha, uploads.begin(sha), 0, b"x")
-    assert len(list((tmp_path / "partial").iterdir())) == MOST_PARTIAL
-    assert uploads.offset(f"{MOST_PARTIAL + 19:064x}") == 1
+    assert len(list((tmp_path / "partial").iterdir())) == 30
+    assert uploads.offset(f"{49:064x}") == 1

@@ -2,7 +2,6 @@
 
 import dataclasses
 import shutil
-import sqlite3
 
 import pytest
 
@@ -12,7 +11,7 @@ from appliance.log import chain
 from appliance.log.chain import GENESIS, Record
 from appliance.sync import batch
 from appliance.sync.wire import public_bytes, read_receipt
-from tests.sync.parts import batches_at, stored
+from tests.sync.parts import batches_at, stored, table
 
 
 def receipt_of(hub, box):
@@ -22,11 +21,8 @@ def receipt_of(hub, box):
 
 
 def column(hub, names, stream):
-    """Some columns of a stream's records, read from the hub's file."""
-    with sqlite3.connect(hub.folder / "hub.sqlite") as database:
-        rows = database.execute(f"SELECT {names} FROM record WHERE stream=? ORDER BY seq", [stream]).fetchall()
-    database.close()
-    return rows
+    """Some columns of a stream's records."""
+    return table(hub, f"SELECT {names} FROM record WHERE stream=? ORDER BY seq", stream)
 
 
 def sealed_by_hand(box, hub, bodies, *, wall_ms=0, previous=GENESIS, first=1):
@@ -142,7 +138,8 @@ def test_a_box_whose_clock_is_wrong_is_understood(hub, box, wall_ms):
 def test_its_files_are_the_hubs_alone_and_lost_keys_are_not_made_anew(hub, box):
     assert hub.folder.stat().st_mode & 0o777 == 0o700
     assert (hub.folder / "hub.json").stat().st_mode & 0o777 == 0o600
-    assert (hub.folder / "hub.sqlite").stat().st_mode & 0o777 == 0o600
+    (kept,) = [file for file in (hub.folder / "hub.sqlite", hub.folder / "database") if file.exists()]
+    assert kept.stat().st_mode & 0o777 == 0o600
     shutil.move(hub.folder / "hub.json", hub.folder / "elsewhere.json")
     with pytest.raises(HubError, match="missing"):
         Hub.open(hub.folder)

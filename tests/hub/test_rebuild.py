@@ -1,14 +1,15 @@
 """The database made anew: the same history, the same receipts, the same boxes, from the files beside it."""
 
 import json
-import sqlite3
 
+import psycopg
 import pytest
 from click.testing import CliRunner
 
 from appliance.errors import BatchRefused, HubError
 from appliance.hub.cli import main
 from appliance.hub.ingest import Hub
+from appliance.hub.places import SQLITE, place_of
 from appliance.hub.rebuild import rebuild
 from appliance.log.store import Log
 from appliance.sync.erase import erase
@@ -40,25 +41,33 @@ def fill(hub, make_box):
 
 
 def history(folder):
-    with sqlite3.connect(folder / "hub.sqlite") as database:
-        rows = database.execute(
+    with place_of(folder).open() as storage, storage._tables.reading() as database:
+        rows = database.rows(
             "SELECT box, epoch, stream, seq, boot, mono_ms, wall_ms, salt, body, hash FROM record ORDER BY 1, 2, 3, 4"
-        ).fetchall()
-        heads = database.execute("SELECT * FROM head ORDER BY 1, 2, 3").fetchall()
-    database.close()
-    return rows, heads
+        )
+        return rows, database.rows("SELECT * FROM head ORDER BY 1, 2, 3")
+
+
+def spoil(folder, database, how):
+    """The database is lost, or damaged as its kind can be."""
+    file = folder / "hub.sqlite"
+    if database == SQLITE and how == "lost":
+        file.unlink()
+    elif database == SQLITE:
+        file.write_bytes(b"\xff" * 100_000)
+    else:
+        with psycopg.connect(database) as connection:
+            connection.execute("DROP SCHEMA fieldpost CASCADE" if how == "lost" else "DROP TABLE fieldpost.head")
 
 
 @pytest.mark.parametrize("how", ["damaged", "lost", "whole"])
-def test_everything_is_there_again(hub, fill, how):
+def test_everything_is_there_again(hub, database, fill, how):
     boxes = fill()
     wanted = history(hub.folder)
     acks = {box.identity.box: read(hub, box).ack for box in boxes}
     hub.__exit__()
-    if how == "lost":
-        (hub.folder / "hub.sqlite").unlink()
-    elif how == "damaged":
-        (hub.folder / "hub.sqlite").write_bytes(b"\xff" * 100_000)
+    if how != "whole":
+        spoil(hub.folder, database, how)
 
     rebuilt = rebuild(hub.folder)
     assert (rebuilt.boxes, rebuilt.refused) == (2, ())
@@ -143,6 +152,7 @@ def test_by_command(hub, fill):
     assert "shut out" in run("status")[1]
 
 
+@pytest.mark.parametrize("database", [SQLITE], indirect=True)  # in PostgreSQL that is one transaction
 def test_cut_short_between_the_old_database_and_the_new_it_says_so_and_is_done_again(hub, fill):
     fill()
     wanted = history(hub.folder)

@@ -1,6 +1,5 @@
 """A box and a hub in two folders, for the tests of sync and hub. Real keys, real logs, real batches."""
 
-import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,23 +54,21 @@ def joined(folder: Path, hub: Hub, *, url: str = "", recovery: tuple[str, ...] =
     return box
 
 
+def table(hub: Hub, query: str, *values: object) -> list[tuple]:
+    """What a query finds in the hub's database, whichever it is; ``?`` stands for a value."""
+    with hub.storage._tables.reading() as database:
+        return database.rows(query, values)
+
+
 def stored(hub: Hub, box: Box, stream: str) -> list[tuple[int, bytes, str | None]]:
-    """Number, hash and body of each record that the hub has, read from its file."""
-    with sqlite3.connect(hub.folder / "hub.sqlite") as database:
-        rows = database.execute(
-            "SELECT seq, hash, body FROM record WHERE box=? AND stream=? ORDER BY epoch, seq",
-            [box.identity.box, stream],
-        ).fetchall()
-    database.close()
-    return rows
+    """Number, hash and body of each record that the hub has."""
+    query = "SELECT seq, hash, body FROM record WHERE box=? AND stream=? ORDER BY epoch, seq"
+    return table(hub, query, box.identity.box, stream)
 
 
 def batches_at(hub: Hub, box: Box) -> int:
     """How many batches of a box the hub has taken in."""
-    with sqlite3.connect(hub.folder / "hub.sqlite") as database:
-        (number,) = database.execute("SELECT count(*) FROM batch WHERE box=?", [box.identity.box]).fetchone()
-    database.close()
-    return int(number)
+    return table(hub, "SELECT count(*) FROM batch WHERE box=?", box.identity.box)[0][0]
 
 
 def same_history(hub: Hub, box: Box, stream: str) -> bool:
