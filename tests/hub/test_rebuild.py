@@ -101,7 +101,7 @@ def test_a_damaged_batch_is_named_and_the_rest_is_there(hub, fill):
     boxes = fill()
     hub.__exit__()
     victim = max((hub.folder / "batches").rglob("*.batch"))
-    victim.write_bytes(victim.read_bytes()[:-1] + b"\x00")
+    victim.write_bytes(victim.read_bytes()[:-1] + b"\xff")  # never a signature's last byte
     (told,) = rebuild(hub.folder).refused
     assert told.startswith(victim.name)
     rows, _ = history(hub.folder)
