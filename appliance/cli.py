@@ -73,7 +73,7 @@ def serve(home: Path, host: str, port: int) -> None:
             if door:
                 click.echo(f"Access code: {door[1][:4]} {door[1][4:]}")
 
-        with Background(place, every_s=box.config.sync.every_s):
+        with Background(place, box.config.sync, box.log.append):
             serve_app(create_app(box, door=door[0] if door else None), listener, announce)
 
 
@@ -302,6 +302,34 @@ def run_sync(home: Path, as_json: bool) -> None:
     with progress_bar(sync_state(place).pending, "Sending") as bar:
         report = sync_over_http(place, progress=bar.update)
     _print_report(asdict(report), as_json)
+
+
+@sync.command("update")
+@home_option
+@json_option
+def update_from_hub(home: Path, as_json: bool) -> None:
+    """Fetch and install the release that the hub wants here, as far as today's bytes go. A serving box does it itself.
+
+    \b
+    fieldpost sync update --home /srv/fieldpost
+    """
+    from appliance.config import load_config
+    from appliance.log.chain import LEAVES
+    from appliance.log.store import Log
+    from appliance.sync.identity import load_or_make_identity
+    from appliance.sync.update import update_over_http
+
+    place = Home(root=home)
+    config = load_config(place)
+    leaves = LEAVES[config.safety.share]
+    with Log.open(place.log, load_or_make_identity(place).box, leaves) as log:
+        desired = update_over_http(place, log.append, manner=config.sync.updates, daily=config.sync.down_mb * 1_000_000)
+    if as_json:
+        click.echo(json.dumps(asdict(desired), ensure_ascii=False))
+        return
+    left = "an unknown number of" if desired.left is None else f"{desired.left:,}"
+    told = f"Settled. {desired.problem}".strip() if desired.settled else f"{left} bytes are still to come."
+    click.echo(told if desired.release else "The hub wants no other release here.")
 
 
 @sync.command("export")

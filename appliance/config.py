@@ -145,6 +145,10 @@ class SyncConfig:
 
     every_s: int = field(default=60, metadata={"least": 0})
     """Seconds between two tries while serving. 0 means only ``fieldpost sync run``."""
+    updates: str = field(default="install", metadata={"choices": ("install", "fetch", "never")})
+    """What the hub may do with releases: have them installed, only fetched, or neither."""
+    down_mb: int = field(default=50, metadata={"least": 0})
+    """Megabytes of releases a day that may come over the link. 0 means no bound."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

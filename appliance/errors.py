@@ -16,6 +16,7 @@ FieldpostError
 ├── BackupError       a backup cannot be written, read or brought back
 ├── SyncError         nothing could be exchanged with the hub
 │   ├── BatchRefused  a batch is not signed, not whole or not for us
+│   ├── UpdateRefused the release that the hub offers is not for this box
 │   └── ForkDetected  two histories under one box's name
 └── HubError          the hub's own data or settings
 """
@@ -93,6 +94,10 @@ class BatchRefused(SyncError):
 
 class ForkDetected(SyncError):
     """Two histories under one box's name."""
+
+
+class UpdateRefused(SyncError):
+    """The release that the hub offers is not for this box, or does not work on it."""
 
 
 class HubError(FieldpostError):

@@ -1,8 +1,10 @@
-"""The hub on the network: three requests, the same that ``appliance.sync.transport`` makes.
+"""The hub on the network: five requests, the same that ``appliance.sync.transport`` makes.
 
     POST  /v1/enrol        a box's introduction                     200 receipt
     HEAD  /v1/b/{sha256}   how much of a batch is here              Upload-Offset, Upload-Complete
     PATCH /v1/b/{sha256}   the rest of it, from Upload-Offset on    200 receipt, 409 with the true offset
+    GET   /v1/release/{id}          which files a release has       200 JSON, path to size
+    GET   /v1/release/{id}/{path}   a file of it, or a Range        206
 
 Refusals are plain sentences. A batch proves by itself whose it is, so there is no sign-in.
 """
@@ -11,10 +13,12 @@ import hashlib
 
 from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import FileResponse, JSONResponse
 from starlette.requests import ClientDisconnect
 
 from appliance.errors import FieldpostError, ForkDetected, HubError
 from appliance.hub.ingest import Hub
+from appliance.hub.releases import Releases
 from appliance.hub.uploads import Taken, Uploads
 from appliance.sync.batch import MAX_BATCH
 from appliance.sync.wire import (
@@ -92,6 +96,18 @@ def create_app(hub: Hub) -> FastAPI:
         if request.headers.get(UPLOAD_COMPLETE) != YES or place < length:
             return _at(place, 204)
         return await _take(hub, uploads, sha)
+
+    releases = Releases(hub.folder)
+
+    @app.get("/v1/release/{release}")
+    def files(release: str) -> Response:
+        found = releases.files(release) if SHA256_NAME.fullmatch(release) else None
+        return _plain(404, "No such release.") if found is None else JSONResponse(found)
+
+    @app.get("/v1/release/{release}/{path:path}")
+    def file(release: str, path: str) -> Response:
+        found = releases.file(release, path) if SHA256_NAME.fullmatch(release) else None
+        return _plain(404, "No such file.") if found is None else FileResponse(found)
 
     return app
 

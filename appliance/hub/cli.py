@@ -13,20 +13,14 @@ import click
 
 from appliance.command import Speaks, json_option
 from appliance.errors import BatchRefused
+from appliance.hub.cli_rollout import data_option as _data
+from appliance.hub.cli_rollout import group, publish, rollout
 from appliance.log.chain import STREAMS
 
 if TYPE_CHECKING:
     from appliance.hub.rebuild import Rebuilt
 
 T = TypeVar("T")
-
-_data = click.option(
-    "--data",
-    envvar="FIELDPOST_HUB_DATA",
-    required=True,
-    type=click.Path(path_type=Path, file_okay=False),
-    help="The hub's folder; made on first use. The variable FIELDPOST_HUB_DATA works too.",
-)
 
 
 @click.group(cls=Speaks)
@@ -239,6 +233,10 @@ def status(data: Path, as_json: bool) -> None:
         f"{len(boxes)} {'box' if len(boxes) == 1 else 'boxes'}: "
         + ", ".join(f"{number} {stream}" for stream, number in totals.items())
     )
+
+
+for _command in (publish, group, rollout):
+    main.add_command(_command)
 
 
 def _with_bar(names: list[T]) -> Iterator[T]:

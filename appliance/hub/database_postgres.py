@@ -62,6 +62,12 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )""",
         "CREATE TABLE unclean(sha text PRIMARY KEY)",
     ),
+    (
+        """CREATE TABLE told(
+            release text NOT NULL, box text NOT NULL, epoch bigint NOT NULL, seq bigint NOT NULL, works bigint NOT NULL,
+            PRIMARY KEY(release, box, epoch, seq)
+        )""",
+    ),
 )
 
 

@@ -52,6 +52,12 @@ _MIGRATIONS: tuple[Migration, ...] = (
         "CREATE TABLE unclean(sha TEXT PRIMARY KEY) STRICT, WITHOUT ROWID",
     ),
     ("ALTER TABLE box ADD COLUMN revoked_ms INTEGER",),
+    (
+        """CREATE TABLE told(
+            release TEXT NOT NULL, box TEXT NOT NULL, epoch INTEGER NOT NULL, seq INTEGER NOT NULL,
+            works INTEGER NOT NULL, PRIMARY KEY(release, box, epoch, seq)
+        ) STRICT, WITHOUT ROWID""",
+    ),
 )
 
 

@@ -16,6 +16,7 @@ from appliance.hub.enrol import admit
 from appliance.hub.keys import HubKeys, load_or_make_keys
 from appliance.hub.places import place_of
 from appliance.hub.storage import Storage
+from appliance.hub.wishes import desired
 from appliance.sync import batch
 from appliance.sync.wire import Receipt, b64, public_bytes, write_receipt
 
@@ -79,6 +80,7 @@ class Hub:
             ack={stream: seq for stream, (seq, _) in heads.items()},
             heads={stream: hash for stream, (_, hash) in heads.items()},
             hub_time_ms=_now_ms(),
+            desired=desired(self.folder, self.storage, box),
         )
         return write_receipt(receipt, self.keys.signing)
 

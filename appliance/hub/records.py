@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from appliance.errors import ForkDetected
+from appliance.hub.rollout import Told, read_told
 from appliance.hub.storage import Admitted, KnownBox
 from appliance.log import chain
 from appliance.log.chain import GENESIS, STREAMS
@@ -140,7 +141,13 @@ class TableStorage:
             database.run("UPDATE box SET last_contact_ms=? WHERE name=?", [now_ms, header.box])
             _advance(database, place, batch)
             _forget(database, sha, batch)
+            _listen(database, batch)
             archive()
+
+    def told(self, release: str) -> list[Told]:
+        with self._tables.reading() as database:
+            rows = database.rows("SELECT box, works, epoch, seq FROM told WHERE release=?", [release])
+        return [Told(box=box, works=bool(works), at=(epoch, seq)) for box, works, epoch, seq in rows]
 
     def unclean(self) -> list[str]:
         with self._tables.reading() as database:
@@ -252,6 +259,19 @@ def _advance(database: Statements, place: _Place, batch: Batch) -> None:
            ON CONFLICT(box, epoch, stream) DO UPDATE SET seq=excluded.seq, hash=excluded.hash""",
         (*place, seq, hash),
     )
+
+
+def _listen(database: Statements, batch: Batch) -> None:
+    """Keep what a box says of a release, where rollouts look for it."""
+    header = batch.header
+    said = [
+        (release, header.box, header.epoch, record.seq, int(works))
+        for record in batch.records
+        if (read := read_told(record)) is not None
+        for release, works in [read]
+    ]
+    if said:
+        database.run_many("INSERT INTO told VALUES (?,?,?,?,?) ON CONFLICT DO NOTHING", said)
 
 
 def _erased(database: Statements, header: Header) -> set[int]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
+from appliance.hub.rollout import Told
 from appliance.sync.batch import Batch, Header
 from appliance.sync.wire import Introduction
 
@@ -82,6 +83,9 @@ class Storage(Protocol):
         Raises:
             ForkDetected: it does not fit; nothing was changed.
         """
+
+    def told(self, release: str) -> list[Told]:
+        """What boxes have said of a release, by its id."""
 
     def unclean(self) -> list[str]:
         """Archived batches that still hold a body that is to be forgotten."""

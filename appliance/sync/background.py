@@ -6,25 +6,30 @@ It never disturbs the box: what goes wrong is tried again later, after ever long
 import logging
 import random
 import threading
+import time
 from types import TracebackType
 from typing import Self
 
-from appliance.config import Home
+from appliance.config import Home, SyncConfig
 from appliance.errors import FieldpostError
 from appliance.sync.client import sync_over_http, sync_state
 from appliance.sync.enrol import load_enrolment
+from appliance.sync.update import Record, update_over_http
 
+ALIVE_S = 86_400.0
 LONGEST_PAUSE_S = 600.0
 _FAREWELL_S = 1.0
 _log = logging.getLogger(__name__)
 
 
 class Background:
-    """Syncs every ``every_s`` seconds within its ``with`` block; 0 means never."""
+    """Syncs as ``config`` says within its ``with`` block."""
 
-    def __init__(self, home: Home, *, every_s: float) -> None:
-        self._home = home
-        self._every_s = every_s
+    def __init__(self, home: Home, config: SyncConfig, record: Record, *, every_s: float | None = None) -> None:
+        """``record`` writes into the box's log; ``every_s`` is for tests, which have less patience than a setting."""
+        self._home, self._config, self._record = home, config, record
+        self._every_s = float(config.every_s) if every_s is None else every_s
+        self._alive_at: float | None = None
         self._over = threading.Event()
         # A daemon: a request on a dead link must not keep the box from stopping. To be cut off is safe at any moment.
         self._thread = threading.Thread(target=self._run, name="sync", daemon=True)
@@ -62,8 +67,20 @@ class Background:
         return random.uniform(0, longest)  # noqa: S311
 
     def _sync(self) -> None:
+        if (enrolment := load_enrolment(self._home)) and enrolment.url:
+            self._say_alive()
+            self._send()
+            daily = self._config.down_mb * 1_000_000
+            update_over_http(self._home, self._record, manner=self._config.updates, daily=daily, between=self._send)
+            self._send()  # what came of it
+
+    def _send(self) -> None:
         enrolment = load_enrolment(self._home)
-        if enrolment is None or not enrolment.url:
-            return
-        if enrolment.secret or sync_state(self._home).pending:
+        if enrolment and (enrolment.secret or sync_state(self._home).pending):
             sync_over_http(self._home, patience_s=0)
+
+    def _say_alive(self) -> None:
+        """Once a day, so that the hub hears of a box that nobody asks, and the box of what the hub wants."""
+        if self._alive_at is None or time.monotonic() - self._alive_at > ALIVE_S:
+            self._record("metric", {"v": 1, "event": "alive"})
+            self._alive_at = time.monotonic()

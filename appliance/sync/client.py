@@ -20,6 +20,7 @@ from appliance.sync.enrol import Enrolment, confirm, load_enrolment
 from appliance.sync.identity import Identity, load_or_make_identity
 from appliance.sync.outbox import LINK, STICK, Outbox, Sealed
 from appliance.sync.transport import HubLink, full_jitter
+from appliance.sync.update import note_desired
 from appliance.sync.wire import read_receipt
 
 PATIENCE_S = 120.0
@@ -174,6 +175,7 @@ class _Contact:
         read = read_receipt(receipt, self.enrolment.hub_key, box=self.identity.box, epoch=self.identity.epoch)
         self.outbox.take(read, self._log, wall_ms=time.time_ns() // 1_000_000, way=way)
         self.enrolment = confirm(self._home, self.enrolment)
+        note_desired(self._home, read.desired)
 
     def report(self, sent: int) -> SyncReport:
         has = sum(self.outbox.acknowledged().values())

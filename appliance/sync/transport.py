@@ -16,6 +16,8 @@ from appliance.errors import BatchRefused, FieldpostError, SyncError
 from appliance.sync.outbox import fork
 from appliance.sync.wire import MAX_MESSAGE, NO, UPLOAD_COMPLETE, UPLOAD_LENGTH, UPLOAD_OFFSET, YES, read_number
 
+MAX_LISTING = 1 << 20
+"""Bytes that the list of a release's files may have."""
 _TRIES = 6
 _MOST_WAIT_S = 30.0
 _TIMEOUT = httpx.Timeout(60.0, connect=15.0)
@@ -100,6 +102,30 @@ class HubLink:
                 offset = self._offset(sha, data)
         raise self._away(problem)
 
+    def listing(self, release: str) -> bytes:
+        """Which files a release has: JSON.
+
+        Raises:
+            SyncError: the hub is away, or has no such release.
+        """
+        answer = self._ask("GET", f"/v1/release/{release}", most=MAX_LISTING)
+        if not answer.whole:
+            raise BatchRefused("The hub's list of files is too long.", todo="Is this address a hub's?")
+        return answer.body
+
+    def piece(self, release: str, path: str, first: int, count: int) -> bytes:
+        """Bytes of a file of a release, from ``first`` on; at least one, at most ``count``.
+
+        Raises:
+            SyncError: the hub is away, or has no such file.
+        """
+        headers = {"Range": f"bytes={first}-{first + count - 1}"}
+        answer = self._ask("GET", f"/v1/release/{release}/{path}", headers=headers, most=count)
+        place = answer.headers.get("Content-Range", "")
+        if answer.status != httpx.codes.PARTIAL_CONTENT or not place.startswith(f"bytes {first}-") or not answer.body:
+            raise self._away(f"it does not give the part of {path} that was asked for")
+        return answer.body
+
     def _patch(self, sha: str, data: bytes, offset: int) -> _Answer:
         headers = {UPLOAD_OFFSET: str(offset), UPLOAD_COMPLETE: YES, UPLOAD_LENGTH: str(len(data))}
         return self._request("PATCH", f"/v1/b/{sha}", data[offset:], headers)
@@ -108,9 +134,16 @@ class HubLink:
         """How much is there; all of it if the hub has the batch, by whichever way: then only the receipt is fetched."""
         return _offset_in(self._ask("HEAD", f"/v1/b/{sha}"), len(data))
 
-    def _ask(self, method: str, path: str, content: bytes | None = None) -> _Answer:
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        most: int = MAX_MESSAGE,
+    ) -> _Answer:
         try:
-            answer = self._request(method, path, content)
+            answer = self._request(method, path, content, headers, most)
         except httpx.HTTPError as error:
             raise self._away(_name(error)) from error
         if answer.status >= 500:
@@ -120,21 +153,26 @@ class HubLink:
         return answer
 
     def _request(
-        self, method: str, path: str, content: bytes | None, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        content: bytes | None,
+        headers: Mapping[str, str] | None = None,
+        most: int = MAX_MESSAGE,
     ) -> _Answer:
-        """One request; the reply is read as it comes, and no further than a message of the hub's may go."""
+        """One request; the reply is read as it comes, and no further than ``most`` bytes."""
         try:
             with self._client.stream(method, path, content=content, headers=headers) as response:
                 body = bytearray()
                 for chunk in response.iter_raw():
                     body += chunk
-                    if len(body) > MAX_MESSAGE:
+                    if len(body) > most:
                         break
                 return _Answer(
                     status=response.status_code,
                     headers=response.headers,
-                    body=bytes(body[:MAX_MESSAGE]),
-                    whole=len(body) <= MAX_MESSAGE,
+                    body=bytes(body[:most]),
+                    whole=len(body) <= most,
                 )
         except httpx.InvalidURL as error:
             raise self._away(_name(error)) from error

@@ -24,6 +24,11 @@ UPLOAD_LENGTH = "Upload-Length"
 YES, NO = "?1", "?0"
 SHA256_NAME = re.compile(r"[0-9a-f]{64}")
 BOX_NAME = re.compile(r"box-[a-z2-7]{16}")
+RELEASE_FILE = re.compile(
+    r"(tuf/[A-Za-z0-9][A-Za-z0-9._-]{0,100}\.json|blobs/sha256/[0-9a-f]{64}|deltas/[0-9a-f]{64}[0-9a-z.]{0,80}"
+    r"|[A-Za-z][A-Za-z0-9.-]{0,40})"
+)
+"""What a file of a release may be called, as it goes over the wire."""
 MAX_MESSAGE = 4096
 """Bytes an introduction or a receipt may have."""
 
@@ -79,6 +84,8 @@ class Receipt:
     heads: Mapping[str, bytes]
     """Stream to the hash of that record."""
     hub_time_ms: int
+    desired: str = ""
+    """Id of the release that the box should have; empty for whatever it has."""
 
 
 def read_number(text: str) -> int | None:
@@ -205,6 +212,7 @@ def write_receipt(receipt: Receipt, hub_key: Ed25519PrivateKey) -> bytes:
             "ack": dict(receipt.ack),
             "heads": {stream: b64(head) for stream, head in receipt.heads.items()},
             "hub_time": receipt.hub_time_ms,
+            **({"desired": receipt.desired} if receipt.desired else {}),
         }
     )
     return _lines(signed, hub_key.sign(_RECEIPT + signed))
@@ -233,7 +241,10 @@ def read_receipt(data: bytes, hub: bytes, *, box: str, epoch: int) -> Receipt:
             ack={stream: int(raw["ack"][stream]) for stream in STREAMS if stream in raw["ack"]},
             heads={stream: unb64(raw["heads"][stream], 32) for stream in STREAMS if stream in raw["ack"]},
             hub_time_ms=int(raw["hub_time"]),
+            desired=raw.get("desired", ""),
         )
+        if receipt.desired and not SHA256_NAME.fullmatch(receipt.desired):
+            raise ValueError("it names a release that is none")
     except (ValueError, KeyError, TypeError) as error:
         raise BatchRefused(f"The hub's receipt cannot be read: {error!r}.", todo="Is the hub newer?") from error
     if (receipt.box, receipt.epoch) != (box, epoch):
