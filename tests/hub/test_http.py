@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from appliance.config import SyncConfig
 from appliance.errors import BatchRefused, SyncError
 from appliance.hub.enrol import admit, issue_token
 from appliance.hub.ingest import Hub
@@ -173,7 +174,7 @@ def test_another_hub_at_the_address_is_not_believed(make_box, server):
 def test_a_serving_box_syncs_by_itself_once_the_hub_is_back(hub, online, port, same, caplog):
     online.write("chat", {"q": 1})
     caplog.set_level("INFO", "appliance.sync.background")
-    with Background(online.home, every_s=0.05):
+    with Background(online.home, SyncConfig(), online.write, every_s=0.05):
         eventually(lambda: "does not answer" in caplog.text)  # a hub that is away: the box goes on
         with serving("fieldpost-hub", "--data", hub.folder, port=port):
             eventually(lambda: not sync_state(online.home).pending, within_s=60)
