@@ -11,9 +11,11 @@ from typing import Any
 
 from bundles.format.errors import BundleError
 from bundles.format.kinds import component_target
-from installer import __version__
+from installer import __version__, trial
+from installer.cli_service import add_commands
 from installer.errors import NotConfirmed
 from installer.install import INSTALLER, install
+from installer.owner import act_as_owner
 from installer.releases import Releases
 from installer.revocations import learn, read_revoked
 
@@ -41,6 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = command_line().parse_args(arguments)
     kept = "What was copied is kept. " if options.run is _install else ""
     try:
+        if getattr(options, "as_owner", True) and "home" in options:
+            act_as_owner(options.home)
         code: int = options.run(options)
         return code
     except BundleError as error:
@@ -63,7 +67,7 @@ def command_line() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(required=True, metavar="install|status")
+    commands = parser.add_subparsers(required=True, metavar="command")
     add = commands.add_parser(
         "install",
         help="install or update from a stick",
@@ -86,7 +90,18 @@ def command_line() -> argparse.ArgumentParser:
     tell.add_argument("--from", dest="stick", type=Path, help="also take note of what this stick, or a hub, has signed")
     tell.add_argument("--json", action="store_true", help="one JSON object, for scripts")
     tell.set_defaults(run=_status)
+    add_commands(commands, _install_from)
     return parser
+
+
+def _install_from(stick: Path, home: Path) -> int:
+    """As ``install`` does, from a stick that was found; one that this box does not trust is told and left alone."""
+    print(f"Found a bundle at {stick}.")
+    try:
+        return _install(argparse.Namespace(stick=stick, home=home, fingerprint=None, serve=False))
+    except BundleError as error:
+        print(f"Not used: {error}", file=sys.stderr)
+        return 1
 
 
 def _install(options: argparse.Namespace) -> int:
@@ -151,6 +166,8 @@ def _status(options: argparse.Namespace) -> int:
         print(json.dumps({**told, **news, "bundle": facts["bundle"], "version": facts["version"]}))
     else:
         print(f"{facts['bundle']} {facts['version']}, release {number}: {facts['title']}")
+        if going := trial.read(options.home):
+            print(_in_words(going, number))
         print(f"Trusts {state.root}")
         for target, why in disabled.items():
             print(f"Disabled: {target} was taken back by your organisation: {why}")
@@ -160,6 +177,14 @@ def _status(options: argparse.Namespace) -> int:
             update = "an update waits there" if learned.newer else "it is what is installed"
             print(f"{options.stick} was signed on {learned.published[:10] or 'an unknown day'}; {update}.")
     return 0
+
+
+def _in_words(going: trial.Trial, number: int) -> str:
+    if going.failed:
+        return f"Release {going.release} did not last, or was put aside; release {going.previous} came back."
+    if going.release == number:
+        return f"It is on trial: {going.tries} starts are left before release {going.previous} comes back."
+    return f"Release {going.release} was not switched to. Install its stick again."
 
 
 def _targets(facts: Mapping[str, Any]) -> set[str]:

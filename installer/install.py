@@ -10,7 +10,7 @@
     8 keep      the signed installer in HOME: the next update runs that, not what a found stick brings; and with the
                 release what it is made of, and under which licences
     9 commit    trust and the version floor
-   10 switch    ``current``, in one step
+   10 switch    ``current``, in one step; an update is on trial then, see ``trial``
 
 Nothing from the stick is parsed before its signature held, and nothing from it is run at all.
 """
@@ -33,6 +33,7 @@ from installer.preflight import check_home, check_space, locked
 from installer.releases import Releases, State, release_facts
 from installer.revocations import note_revoked
 from installer.store import Store
+from installer.trial import put_on_trial
 
 Confirm = Callable[[str, bool], None]
 """Gets the stick's fingerprint, and whether this box trusts it already; raises NotConfirmed unless it is right."""
@@ -86,6 +87,8 @@ def install(stick: Path, home: Path, *, confirm: Confirm, progress: Progress) ->
         for name in TEXTS:
             _keep(bundle, stick, name, releases.folder(number) / name, 0o644)
         releases.commit(draft, root, bundle, number)  # 9
+        if changed and (before := releases.current) is not None:
+            put_on_trial(home, number, before)
         releases.activate(number)  # 10
         store.forget_parts()
         return Installed(release=number, bundle=bundle.index.name, version=bundle.index.version, changed=changed)

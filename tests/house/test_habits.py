@@ -101,7 +101,7 @@ def test_the_installer_teaches_by_example():
     parser = command_line()
     (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
     helps = {name: child.format_help() for name, child in commands.choices.items()}
-    assert helps.keys() == {"install", "status"}
+    assert helps.keys() >= {"install", "status"}
     helps[""] = parser.format_help()
     for name, text in helps.items():
         shown = [called["rest"] for line in text.splitlines() if (called := INSTALLER_CALL.match(line.strip()))]
