@@ -4,10 +4,10 @@ FieldpostError
 ├── ConfigError       a setting, or a HOME folder, is not usable
 ├── ReleaseError      the installed release is missing or not what it says
 ├── EngineError       the model cannot answer
-│   ├── RequestRefused the request asks for what no model could do
-│   ├── Resting       the model rests, because the box spares its battery, its memory or its processor
-│   ├── AdapterError  the adapter is unknown or does not belong to this model
-│   └── PromptTooLong the question and its passages do not fit the model's context
+│   ├── RequestRefused the request asks for what this model cannot do; another request may be answered
+│   │   ├── AdapterError  the adapter is unknown or does not belong to this model
+│   │   └── PromptTooLong the question and its passages do not fit the model's context
+│   └── Resting       the model rests, because the box spares its battery, its memory or its processor
 ├── Paused            the box takes no questions now, to spare itself
 ├── LanguageError     no translation between these languages, or the translator failed
 ├── KnowledgeError    documents cannot be read or searched
@@ -45,19 +45,19 @@ class EngineError(FieldpostError):
 
 
 class RequestRefused(EngineError):
-    """The request asks for what no model could do; another one may be answered."""
+    """The request asks for what this model cannot do; another request may be answered."""
+
+
+class AdapterError(RequestRefused):
+    """The adapter is unknown or does not belong to this model."""
+
+
+class PromptTooLong(RequestRefused):
+    """The question and its passages do not fit the model's context."""
 
 
 class Resting(EngineError):
     """The model rests, because the box spares its battery, its memory or its processor."""
-
-
-class AdapterError(EngineError):
-    """The adapter is unknown or does not belong to this model."""
-
-
-class PromptTooLong(EngineError):
-    """The question and its passages do not fit the model's context."""
 
 
 class Paused(FieldpostError):

@@ -181,7 +181,9 @@ class Batcher:
     # What follows is in the order of a request's life.
 
     def _take(self, key: int, asked: GenerationRequest) -> _Request:
-        reading = read(asked, self.template, lambda text, special: self.model.tokenize(text, special=special))
+        most = self.size * self.model.longest_token
+        tokenize = self.model.tokenize
+        reading = read(asked, self.template, lambda text, special: tokenize(text, special=special), most=most)
         grammar = None
         if asked.response_schema is not None:
             self.warn(key, None)

@@ -2,8 +2,8 @@
 
 to the worker    {"do":"load", model, threads}   first, once
                  {"do":"embed", key, texts, questions}
-from the worker  {"say":"ready", dimension}  or  {"say":"refused", error}
-                 {"say":"embedded", key, vectors}   base64 of float32, little-endian, a text after the other
+from the worker  {"say":"ready", dimension, longest}  or  {"say":"refused", error}
+                 {"say":"embedded", key, vectors, tokens}   base64 of float32, little-endian, a text after the other
                  {"say":"error", key, error}
 """
 
@@ -31,14 +31,15 @@ def main() -> None:
     except EngineError as error:
         wire.send({"say": "refused", "error": error_to_message(error)})
         return
-    wire.send({"say": "ready", "dimension": model.dimension})
+    wire.send({"say": "ready", "dimension": model.dimension, "longest": model.longest})
     while (order := wire.receive()) is not None:
         try:
-            vectors = model.embed(order["texts"], questions=bool(order["questions"])).astype("<f4").tobytes()
+            vectors, tokens = model.embed(order["texts"], questions=bool(order["questions"]))
         except EngineError as error:
             wire.send({"say": "error", "key": order["key"], "error": error_to_message(error)})
         else:
-            wire.send({"say": "embedded", "key": order["key"], "vectors": base64.b64encode(vectors).decode()})
+            packed = base64.b64encode(vectors.astype("<f4").tobytes()).decode()
+            wire.send({"say": "embedded", "key": order["key"], "vectors": packed, "tokens": tokens})
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import hashlib
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,10 +22,24 @@ from appliance.errors import EngineError
 
 AT_ONCE = 16
 """Texts of one order: between two, somebody else's question has its turn."""
+MOST_CHARACTERS = 16_384
+"""Of a text that are looked at: more than any of these models reads, and ``AT_ONCE`` of them fit the wire."""
 TIMEOUT_S = 120.0
 """For one order, the start of the process and the reading of the model included."""
 _MODULE = "appliance.engine.embed_worker"
 _TRIES = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedded:
+    """Texts as vectors."""
+
+    vectors: NDArray[np.float32]
+    """Of length 1, shape (texts, dimension)."""
+    tokens: tuple[int, ...]
+    """That each text has."""
+    longest: int
+    """Tokens of a text that are read; what is beyond is not in its vector."""
 
 
 class WorkerEmbedder:
@@ -44,6 +59,7 @@ class WorkerEmbedder:
         self._lock = threading.Lock()
         self._child: Child | None = None
         self._key = 0
+        self._longest = 0
         self._closed = False
 
     def __enter__(self) -> Self:
@@ -68,27 +84,40 @@ class WorkerEmbedder:
         Raises:
             EngineError: the model cannot be loaded or run.
         """
-        vector: NDArray[np.float32] = self._embed([text], questions=True)[0]
+        vector: NDArray[np.float32] = self._embed([text], questions=True).vectors[0]
         return vector
 
     def passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Passages' vectors of length 1, shape (texts, dimension); raises as ``question`` does."""
-        parts = [self._embed(texts[at : at + AT_ONCE], questions=False) for at in range(0, len(texts), AT_ONCE)]
-        return np.concatenate(parts)
+        return self.counted(texts).vectors
 
-    def _embed(self, texts: Sequence[str], *, questions: bool) -> NDArray[np.float32]:
+    def counted(self, texts: Sequence[str]) -> Embedded:
+        """Passages' vectors, and what they cost; raises as ``question`` does."""
+        parts = [self._embed(texts[at : at + AT_ONCE], questions=False) for at in range(0, len(texts), AT_ONCE)]
+        return Embedded(
+            vectors=np.concatenate([part.vectors for part in parts]),
+            tokens=tuple(count for part in parts for count in part.tokens),
+            longest=parts[0].longest,
+        )
+
+    def _embed(self, texts: Sequence[str], *, questions: bool) -> Embedded:
         ending = ""
         with self._lock:
             for _ in range(_TRIES):
                 if self._closed:
                     raise EngineError("The embedder is closed.", todo="Start fieldpost again.")
                 self._key += 1
-                order = {"do": "embed", "key": self._key, "texts": list(texts), "questions": questions}
+                order = {
+                    "do": "embed",
+                    "key": self._key,
+                    "texts": [text[:MOST_CHARACTERS] for text in texts],
+                    "questions": questions,
+                }
                 try:
                     wire = (self._child or self._start()).wire
                     wire.send(order)
                     if (answer := wire.receive(TIMEOUT_S)) is not None:
-                        return _vectors(answer, self._key, len(texts))
+                        return _embedded(answer, self._key, len(texts), self._longest)
                 except TimeoutError:
                     ending = f"took more than {TIMEOUT_S:.0f} seconds"
                     if self._child is not None:
@@ -111,6 +140,7 @@ class WorkerEmbedder:
             raise error_from_message(answer.get("error"), EngineError)
         if answer is None or answer.get("say") != "ready":
             raise WireError("did not start")
+        self._longest = int(answer["longest"])
         return self._child
 
     def _end(self) -> str:
@@ -138,7 +168,7 @@ def sha256_of(model: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _vectors(answer: dict[str, Any], key: int, count: int) -> NDArray[np.float32]:
+def _embedded(answer: dict[str, Any], key: int, count: int, longest: int) -> Embedded:
     if answer.get("key") != key:
         raise WireError("answered another order")
     if answer.get("say") == "error":
@@ -146,4 +176,7 @@ def _vectors(answer: dict[str, Any], key: int, count: int) -> NDArray[np.float32
     found = np.frombuffer(base64.b64decode(str(answer.get("vectors"))), "<f4")
     if not count or not found.size or found.size % count or not np.isfinite(found).all():
         raise WireError("sent no vectors")
-    return found.reshape(count, -1).astype(np.float32)
+    tokens = tuple(map(int, answer.get("tokens", ())))
+    if len(tokens) != count:
+        raise WireError("counted other texts")
+    return Embedded(vectors=found.reshape(count, -1).astype(np.float32), tokens=tokens, longest=longest)

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from appliance.engine.protocol import Engine, GenerationRequest, Message, Piece
 from appliance.engine.remote import RemoteEngine, UpstreamAway
@@ -45,6 +46,7 @@ class FallbackEngine:
     def generate(self, request: GenerationRequest) -> Iterator[Piece]:
         """See ``Engine.generate``. What the server cannot do, or not now, the local model does."""
         if not self._resting():
+            began = self._clock()
             pieces = self._server.generate(request)
             try:
                 first = next(pieces)
@@ -57,6 +59,8 @@ class FallbackEngine:
                 yield first
                 yield from pieces
                 return
+            if request.deadline_s is not None:  # what was spent on the server is gone
+                request = replace(request, deadline_s=max(0.0, request.deadline_s - (self._clock() - began)))
         yield from self._local.generate(request)
 
     def cancel(self, request_id: str) -> None:

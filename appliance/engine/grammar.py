@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from appliance.engine.llama import Model, complaints
 from appliance.engine.sampling import top
-from appliance.errors import EngineError
+from appliance.errors import RequestRefused
 
 MOST_SCHEMA = 100_000
 """Characters of a schema, and of the grammar made from it."""
@@ -26,7 +26,7 @@ class Grammar:
         """Compile a schema.
 
         Raises:
-            EngineError: it is no schema that llama.cpp can follow.
+            RequestRefused: it is no schema that llama.cpp can follow.
         """
         text = json.dumps(schema)
         try:
@@ -72,8 +72,8 @@ class Grammar:
         return np.asarray(np.isfinite(view["logit"]))
 
 
-def _unusable(reason: str) -> EngineError:
-    return EngineError(
+def _unusable(reason: str) -> RequestRefused:
+    return RequestRefused(
         f"The answer's schema cannot be used: {reason[:300]}.",
         needed="A JSON schema is needed, without references to other files.",
         todo="Make it simpler.",

@@ -7,16 +7,18 @@ for it. ``context`` decodes with what is loaded here, ``grammar`` constrains; wh
 import ctypes
 import re
 from collections import deque
+from functools import cached_property
 from pathlib import Path
 
 import llama_cpp as c
 
-from appliance.errors import AdapterError, EngineError
+from appliance.errors import AdapterError, EngineError, RequestRefused
 
 VERSION = str(c.__version__)
 """Of llama-cpp-python, and with it of llama.cpp."""
 _LOG_ERROR = 4
 _LOG_CONTINUED = 5
+_MEMORY = re.compile(r"bad_alloc|failed to allocate|out of memory|cannot allocate", re.IGNORECASE)
 _FUNCTION_NAMES = re.compile(r"^(?:\w+: )+")
 
 
@@ -90,6 +92,11 @@ class Model:
         if not self.vocabulary_size or not c.llama_model_has_decoder(self.handle):
             raise EngineError(f"{path.name} is no model that writes text.", todo="Install another model.")
 
+    @cached_property
+    def longest_token(self) -> int:
+        """Bytes of the longest token, or a few more: tokenizers write some bytes as two or three."""
+        return max(len(c.llama_vocab_get_text(self.vocabulary, t) or b"") for t in range(self.vocabulary_size)) or 1
+
     @property
     def description(self) -> str:
         """What llama.cpp calls it, such as ``qwen3 0.6B Q4_K - Medium``."""
@@ -133,7 +140,7 @@ class Model:
         buffer = (c.llama_token * room)()
         count = c.llama_tokenize(self.vocabulary, data, len(data), buffer, room, False, special)
         if count < 0:
-            raise EngineError("The model's tokenizer cannot read the prompt.", todo="Ask in other words.")
+            raise RequestRefused("The model's tokenizer cannot read the prompt.", todo="Ask in other words.")
         tokens = list(buffer[:count])
         bos = c.llama_vocab_bos(self.vocabulary)
         # Many templates write bos themselves; two of them make answers worse.
@@ -172,11 +179,18 @@ class Model:
 
         Raises:
             AdapterError: it is no adapter, or belongs to another model.
+            EngineError: there is no memory for it.
         """
         loaded = c.llama_adapter_lora_init(self.handle, bytes(path))
         if not loaded:
+            reason = complaints.taken()
+            if _MEMORY.search(reason):
+                raise EngineError(
+                    f"There is no memory for the adapter {path.name}: {reason}.",
+                    todo="Ask without it; or set less memory_mb or cache_mb under [engine] in config.toml.",
+                )
             raise AdapterError(
-                f"The adapter {path.name} does not fit this model: {complaints.taken()}.",
+                f"The adapter {path.name} does not fit this model: {reason}.",
                 needed="An adapter that was trained on this very model is needed.",
                 todo="Ask without it, or install the bundle it came with.",
             )

@@ -45,10 +45,10 @@ class EmbeddingModel:
             )
         self.dimension: int = c.llama_model_n_embd(self._model)
         self._vocabulary = c.llama_model_get_vocab(self._model)
-        self._longest = min(LONGEST, c.llama_model_n_ctx_train(self._model) or LONGEST)
+        self.longest = min(LONGEST, c.llama_model_n_ctx_train(self._model) or LONGEST)
         wanted = c.llama_context_default_params()
         wanted.embeddings = True
-        wanted.n_ctx = wanted.n_batch = wanted.n_ubatch = self._longest
+        wanted.n_ctx = wanted.n_batch = wanted.n_ubatch = self.longest
         wanted.n_threads = wanted.n_threads_batch = threads or len(os.sched_getaffinity(0))
         wanted.no_perf = True
         self._context = c.llama_init_from_model(self._model, wanted)
@@ -59,24 +59,27 @@ class EmbeddingModel:
                 todo="Name an embedding model.",
             )
         self._memory = c.llama_get_memory(self._context)
-        self._batch = c.llama_batch_init(self._longest, 0, 1)
+        self._batch = c.llama_batch_init(self.longest, 0, 1)
         name = (
             self._said("general.name") + " " + self._said("general.basename") + " " + self._said("general.architecture")
         )
         found = [(question, passage) for part, question, passage in _PREFIXES if part in name.lower()]
         self._question, self._passage = found[0] if found else ("", "")
 
-    def embed(self, texts: Sequence[str], *, questions: bool) -> NDArray[np.float32]:
-        """Vectors of length 1, shape (texts, dimension). What is beyond ``LONGEST`` tokens of a text is not read.
+    def embed(self, texts: Sequence[str], *, questions: bool) -> tuple[NDArray[np.float32], list[int]]:
+        """Vectors of length 1, shape (texts, dimension), and how many tokens each text has, with what the model
+        wants to be told before it. What is beyond ``longest`` tokens of a text is not read.
 
         Raises:
             EngineError: llama.cpp failed.
         """
         prefix = self._question if questions else self._passage
-        return np.stack([self._one(prefix + text) for text in texts])
+        found = [self._tokens(prefix + text) for text in texts]
+        return np.stack([self._one(tokens) for tokens in found]), [len(tokens) for tokens in found]
 
-    def _one(self, text: str) -> NDArray[np.float32]:
-        tokens = self._tokens(text)
+    def _one(self, tokens: list[int]) -> NDArray[np.float32]:
+        # The last token ends a text where the model has such a one.
+        tokens = tokens if len(tokens) <= self.longest else [*tokens[: self.longest - 1], tokens[-1]]
         batch = self._batch
         batch.n_tokens = len(tokens)
         for i, token in enumerate(tokens):
@@ -95,9 +98,7 @@ class EmbeddingModel:
         buffer = (c.llama_token * room)()
         # False: control tokens that stand in a text are no control tokens
         count = c.llama_tokenize(self._vocabulary, data, len(data), buffer, room, True, False)
-        tokens = list(buffer[: max(0, count)]) or [0]
-        # The last one ends a text where the model has such a token.
-        return tokens if len(tokens) <= self._longest else [*tokens[: self._longest - 1], tokens[-1]]
+        return list(buffer[: max(0, count)]) or [0]
 
     def _said(self, key: str) -> str:
         buffer = bytearray(256)

@@ -11,7 +11,7 @@ from typing import Any
 
 from appliance.child import error_from_message
 from appliance.engine.protocol import Chance, GenerationRequest, Logprobs, Message
-from appliance.errors import AdapterError, EngineError, PromptTooLong
+from appliance.errors import AdapterError, EngineError, PromptTooLong, RequestRefused
 from appliance.exchange import Usage
 
 MOST_BYTES = 3_000_000
@@ -26,7 +26,7 @@ def check(request: GenerationRequest, adapters: Collection[str]) -> None:
 
     Raises:
         AdapterError: no such adapter.
-        EngineError: a number out of its range, or no text to go on with.
+        RequestRefused: a number out of its range, or no text to go on with.
     """
     if request.adapter is not None and request.adapter not in adapters:
         raise AdapterError(
@@ -35,9 +35,9 @@ def check(request: GenerationRequest, adapters: Collection[str]) -> None:
             todo="Choose one of them, or none.",
         )
     if (request.prompt is None) == (not request.messages):
-        raise EngineError("A request holds messages or a raw prompt.", needed="Exactly one of them is needed.")
+        raise RequestRefused("A request holds messages or a raw prompt.", needed="Exactly one of them is needed.")
     if request.max_tokens < 1:
-        raise EngineError(f"An answer of {request.max_tokens} tokens was asked for.", needed="At least 1 is needed.")
+        raise RequestRefused(f"An answer of {request.max_tokens} tokens was asked for.", needed="At least 1 is needed.")
     _range("temperature", request.temperature, 0)
     _range("top_k", request.top_k, 0)
     _range("top_p", request.top_p, 0, 1)
@@ -50,28 +50,28 @@ def check(request: GenerationRequest, adapters: Collection[str]) -> None:
     _range("thinking_tokens", request.thinking_tokens, 0)
     _range("deadline_s", request.deadline_s, 0)
     if len(request.stop) > MOST_STOPS:
-        raise EngineError(f"There are {len(request.stop)} stop texts.", needed=f"At most {MOST_STOPS} are needed.")
+        raise RequestRefused(f"There are {len(request.stop)} stop texts.", needed=f"At most {MOST_STOPS} are needed.")
 
 
 def _range(name: str, value: float | None, least: float, most: float = math.inf) -> None:
     if value is None or (math.isfinite(value) and least <= value <= most):
         return
     needed = f"A number from {least:g}{'' if most == math.inf else f' to {most:g}'} is needed."
-    raise EngineError(f"{name} is {value}.", needed=needed)
+    raise RequestRefused(f"{name} is {value}.", needed=needed)
 
 
 def request_to_message(request: GenerationRequest) -> dict[str, Any]:
     """For the wire: every field but the id.
 
     Raises:
-        EngineError: a tool or the schema is no JSON, or it is all too long to be sent.
+        RequestRefused: a tool or the schema is no JSON, or it is all too long to be sent.
     """
     raw = {f.name: getattr(request, f.name) for f in fields(request) if f.name != "id"}
     raw["messages"] = messages_to_message(request.messages)
     try:
         size = len(json.dumps(raw))
     except (TypeError, ValueError, RecursionError) as error:
-        raise EngineError(
+        raise RequestRefused(
             f"The request cannot be sent: {error}.", needed="Tools and schemas are plain JSON."
         ) from error
     if size > MOST_BYTES:
@@ -119,6 +119,6 @@ def usage_from_message(raw: Mapping[str, Any]) -> Usage:
 
 def engine_error(raw: object) -> EngineError:
     """The error that the worker reports."""
-    error = error_from_message(raw, EngineError, AdapterError, PromptTooLong)
-    assert isinstance(error, EngineError)  # noqa: S101  (all three are)
+    error = error_from_message(raw, EngineError, RequestRefused, AdapterError, PromptTooLong)
+    assert isinstance(error, EngineError)  # noqa: S101  (all of them are)
     return error

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from appliance.engine.pieces import OPEN
 from appliance.engine.protocol import GenerationRequest, Message
 from appliance.engine.template import ChatTemplate
+from appliance.errors import PromptTooLong
 
 LEAST = 16
 """Tokens below which keeping what was read is not worth it."""
@@ -24,18 +25,28 @@ class Reading:
     """Whether the prompt opens a thought."""
 
 
-def read(request: GenerationRequest, template: ChatTemplate, tokenize: Callable[[str, bool], list[int]]) -> Reading:
+def read(
+    request: GenerationRequest,
+    template: ChatTemplate,
+    tokenize: Callable[[str, bool], list[int]],
+    *,
+    most: int | None = None,
+) -> Reading:
     """Render and tokenise.
 
     Args:
         tokenize: tokens of a text; the second argument says whether control tokens in it are read as such.
+        most: bytes of a prompt, above which it cannot fit, whatever its tokens; None sets no bound.
 
     Raises:
-        EngineError: the template fails on this conversation.
+        RequestRefused: the template fails on this conversation.
+        PromptTooLong: it has more bytes than ``most``.
     """
     if request.prompt is not None:
+        _bound(request.prompt, most)
         return Reading(tokens=tuple(tokenize(request.prompt, False)), shared=(), thinks=False, thinking=False)
     text = template.render(request.messages, request.tools)
+    _bound(text, most)
     tokens = tokenize(text, True)
     shared = []
     for end in _shared_ends(text, request.messages, template):
@@ -50,6 +61,17 @@ def read(request: GenerationRequest, template: ChatTemplate, tokenize: Callable[
         thinks=template.thinks or thinking,
         thinking=thinking,
     )
+
+
+def _bound(text: str, most: int | None) -> None:
+    """Refuse before tokenising, which takes seconds for megabytes, while everybody waits."""
+    size = len(text.encode("utf-8", "replace"))
+    if most is not None and size > most:
+        raise PromptTooLong(
+            f"The prompt has {size} bytes.",
+            needed=f"At most {most} can fit this model's context.",
+            todo="Ask something shorter.",
+        )
 
 
 def _shared_ends(text: str, messages: Sequence[Message], template: ChatTemplate) -> list[int]:

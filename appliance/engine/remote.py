@@ -42,17 +42,26 @@ class _Running:
 
     def __init__(self) -> None:
         self.cancelled = threading.Event()
+        self.expired = threading.Event()
         self._link: socket.socket | None = None
 
     def trace(self, event: str, told: Mapping[str, Any]) -> None:
         """httpx tells what it does; the connection is all we want."""
         if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
             self._link = told["return_value"].get_extra_info("socket")
-            if self.cancelled.is_set():
-                self.cancel()
+            if self.cancelled.is_set() or self.expired.is_set():
+                self._break()
 
     def cancel(self) -> None:
         self.cancelled.set()
+        self._break()
+
+    def expire(self) -> None:
+        """Nobody wants the answer any more: a server that says nothing must not hold us."""
+        self.expired.set()
+        self._break()
+
+    def _break(self) -> None:
         if self._link is not None:
             with suppress(OSError):
                 self._link.shutdown(socket.SHUT_RDWR)
@@ -124,6 +133,10 @@ class RemoteEngine:
             self._running[request.id] = running
         reading = _Reading(request)
         spoken = False
+        clock = threading.Timer(request.deadline_s, running.expire) if request.deadline_s is not None else None
+        if clock is not None:
+            clock.daemon = True
+            clock.start()
         try:
             with self._client.stream("POST", path, json=body, extensions={"trace": running.trace}) as response:
                 if response.status_code != 200:
@@ -137,12 +150,17 @@ class RemoteEngine:
             if not (reading.finish or running.cancelled.is_set() or reading.late):
                 raise httpx.RemoteProtocolError("the stream ended before the answer did")
         except (httpx.HTTPError, httpx.StreamError, *_NONSENSE) as error:
-            if not running.cancelled.is_set():
+            if running.expired.is_set() and not spoken:
+                words = "The deadline passed before the server said anything."
+                raise EngineError(words, todo="Ask again.") from error
+            if not running.cancelled.is_set() and not running.expired.is_set():
                 words = f"The server {self._client.base_url} broke off: {error or type(error).__name__}."
                 raise (EngineError if spoken else UpstreamAway)(
                     words, todo="Check that it runs, and ask again."
                 ) from error
         finally:
+            if clock is not None:
+                clock.cancel()
             with self._lock:
                 self._running.pop(request.id, None)
         yield reading.usage(self.model, cancelled=running.cancelled.is_set())

@@ -17,7 +17,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from appliance.engine.pieces import OPEN
 from appliance.engine.protocol import Message
-from appliance.errors import EngineError
+from appliance.errors import EngineError, RequestRefused
 
 PATIENCE_S = 5.0
 """Seconds a template may take. Real ones take less than a millisecond."""
@@ -55,7 +55,7 @@ class ChatTemplate:
         try:
             self._template = environment.from_string(source) if source else None
         except (TemplateError, RecursionError) as error:
-            raise _unusable(error) from error
+            raise _unusable(error, EngineError) from error
 
     def render(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()) -> str:
         """The prompt, up to where the answer begins.
@@ -64,7 +64,7 @@ class ChatTemplate:
             tools: functions that the model may call. A template that knows none leaves them out.
 
         Raises:
-            EngineError: the template fails on this conversation.
+            RequestRefused: the template fails on this conversation.
         """
         turns = [self._turn(message) for message in messages]
         offered = [self._harmless(tool) for tool in tools]
@@ -72,7 +72,7 @@ class ChatTemplate:
             return "\n\n".join(turn["content"] for turn in turns)
         try:
             return self._run(turns, offered)
-        except EngineError:
+        except RequestRefused:
             # Some models know no system turn and say so. What it says then leads the first question.
             merged = _without_system(turns)
             if merged == turns:
@@ -105,7 +105,7 @@ class ChatTemplate:
                 more = {"tools": tools} if tools else {}  # some templates ask whether there is such a name at all
                 return self._template.render(messages=turns, add_generation_prompt=True, **more, **self._marks)
         except Exception as error:  # whatever a foreign program raises
-            raise _unusable(error) from error
+            raise _unusable(error, RequestRefused) from error
 
 
 def disarmer(control: Sequence[str]) -> Callable[[str], str]:
@@ -138,8 +138,8 @@ def _raise(message: object) -> Any:
     raise TemplateError(str(message))
 
 
-def _unusable(error: BaseException) -> EngineError:
-    return EngineError(
+def _unusable(error: BaseException, kind: type[EngineError]) -> EngineError:
+    return kind(
         f"The model's chat template fails: {str(error)[:200] or type(error).__name__}.",
         needed="A template that takes these messages is needed.",
         todo="Use another build of this model.",

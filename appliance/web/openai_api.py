@@ -21,8 +21,18 @@ from pydantic import BaseModel, ValidationError
 
 from appliance.accounts import Keys
 from appliance.box import Box
+from appliance.engine.embedding import MOST_CHARACTERS
 from appliance.engine.protocol import Engine, GenerationRequest, Piece
-from appliance.errors import AdapterError, EngineError, FieldpostError, LogError, Paused, PromptTooLong, ReleaseError
+from appliance.errors import (
+    AdapterError,
+    EngineError,
+    FieldpostError,
+    LogError,
+    Paused,
+    PromptTooLong,
+    ReleaseError,
+    RequestRefused,
+)
 from appliance.exchange import AUTO, Usage
 from appliance.web.openai_answers import ChatAnswer, PlainAnswer, cost_of, model_card
 from appliance.web.openai_requests import ChatRequest, CompletionRequest, EmbeddingRequest, NotOffered
@@ -53,7 +63,7 @@ class Refusal(Exception):
         super().__init__(message)
 
     def response(self) -> JSONResponse:
-        return JSONResponse(self.body, self.status, {"Retry-After": "5"} if self.status == 429 else None)
+        return JSONResponse(self.body, self.status, {"Retry-After": "5"} if self.status in (429, 503) else None)
 
 
 def routes(box: Box, keys: Keys) -> APIRouter:
@@ -83,7 +93,9 @@ def routes(box: Box, keys: Keys) -> APIRouter:
 
     async def show_model(request: Request, user: str, name: str) -> Response:
         if name not in models:
-            raise _no_model(name, models)
+            name = _name(base, _adapter(name, base, models))  # the one that would answer in its place
+        if not name:
+            raise Refusal(404, "This box has no model.", param="model", code="model_not_found")
         return JSONResponse(model_card(name))
 
     async def chat(request: Request, user: str) -> Response:
@@ -143,18 +155,21 @@ def routes(box: Box, keys: Keys) -> APIRouter:
             texts = asked.texts()
         except NotOffered as error:
             raise Refusal(400, str(error), param=error.param, code="unsupported_parameter") from error
+        if (longest := max(map(len, texts))) > MOST_CHARACTERS:
+            raise _too_long(f"A text has {longest} characters, and at most {MOST_CHARACTERS} are looked at.")
         if not running.acquire(blocking=False):
             raise _full()
         try:
-            vectors = await asyncio.get_running_loop().run_in_executor(pool, embedder.passages, texts)
+            found = await asyncio.get_running_loop().run_in_executor(pool, embedder.counted, texts)
         finally:
             running.release()
+        if (most := max(found.tokens)) > found.longest:
+            raise _too_long(f"A text has {most} tokens, and the model reads {found.longest}.")
         data = [
             {"object": "embedding", "index": number, "embedding": _vector(vector, asked.encoding_format)}
-            for number, vector in enumerate(vectors)
+            for number, vector in enumerate(found.vectors)
         ]
-        tokens = sum(len(text.split()) for text in texts)
-        cost = {"prompt_tokens": tokens, "total_tokens": tokens}
+        cost = {"prompt_tokens": sum(found.tokens), "total_tokens": sum(found.tokens)}
         return JSONResponse({"object": "list", "model": embedding.name, "data": data, "usage": cost})
 
     async def other(request: Request, user: str, path: str) -> Response:
@@ -312,6 +327,10 @@ def _generation(asked: ChatRequest | CompletionRequest, adapter: str | None, use
         raise Refusal(400, str(error), param=error.param, code="unsupported_parameter") from error
 
 
+def _too_long(words: str) -> Refusal:
+    return Refusal(400, f"{words} Cut it into pieces.", param="input", code="context_length_exceeded")
+
+
 def _full() -> Refusal:
     return Refusal(429, f"{MOST_AT_ONCE} requests are being answered.", code="rate_limit_exceeded")
 
@@ -352,6 +371,8 @@ def _refusal(error: FieldpostError) -> Refusal:
         return Refusal(400, str(error), param="messages", code="context_length_exceeded")
     if isinstance(error, AdapterError):
         return Refusal(404, str(error), param="model", code="model_not_found")
+    if isinstance(error, RequestRefused):
+        return Refusal(400, str(error))
     if isinstance(error, EngineError | Paused):
         return Refusal(503, str(error), code="engine_unavailable")
     return Refusal(500, str(error))

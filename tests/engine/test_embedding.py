@@ -37,6 +37,16 @@ def test_many_and_long_and_empty_texts(embedder: WorkerEmbedder) -> None:
     assert np.allclose(found[7], embedder.passages([texts[7]])[0], atol=1e-4)
 
 
+def test_tokens_are_counted_also_those_that_are_not_read(embedder: WorkerEmbedder) -> None:
+    found = embedder.counted(["water", "water " * 3000, ""])
+    assert found.longest == 512
+    assert found.tokens[0] < 6 and found.tokens[1] > 2000 and found.tokens[2] >= 1
+
+
+def test_an_order_of_megabytes_fits_the_wire(embedder: WorkerEmbedder) -> None:
+    assert embedder.passages(["\0" * 1_000_000] * 16).shape == (16, 384)
+
+
 def test_a_process_that_died_is_replaced(embedder: WorkerEmbedder) -> None:
     before = embedder.question("zinc")
     assert embedder._child is not None

@@ -233,3 +233,45 @@ def test_the_log_says_which_model_answered(remote):
     *_, last = pipeline.ask(Question(text="How?", lang="en"))
     assert isinstance(last, Finished)
     assert log.records[0][1]["model"] == "base"
+
+
+@pytest.fixture
+def gate():
+    """Opened in the end, so that no server waits behind it."""
+    opened = threading.Event()
+    yield opened
+    opened.set()
+
+
+def test_a_server_that_says_nothing_is_left_when_the_deadline_passes(api, remote, gate):
+    api.engine = ScriptedEngine(["Bo"], gate=gate)
+    with pytest.raises(EngineError, match="deadline passed before"):
+        list(remote.generate(request(deadline_s=0.3)))
+    assert api.engine.requests
+
+
+def test_an_answer_that_stops_growing_ends_as_it_is_when_the_deadline_passes(api, remote, gate):
+    class Stuck(ScriptedEngine):
+        def generate(self, request):
+            yield "Bo"
+            gate.wait(30)
+            yield from super().generate(request)
+
+    api.engine = Stuck(["il"])
+    *texts, usage = remote.generate(request(deadline_s=0.5))
+    assert texts == ["Bo"] and usage.finish == "deadline"
+
+
+def test_what_a_server_took_of_the_deadline_is_not_given_again(api, remote, gate):
+    api.engine = ScriptedEngine(["Bo"], gate=gate)
+    local = ScriptedEngine(["Own."])
+    list(FallbackEngine(remote, local).generate(request(deadline_s=0.3)))
+    assert local.requests[0].deadline_s == 0
+
+
+def test_a_server_says_whether_it_is_there_and_takes_the_key(api, remote):
+    assert remote.ails() == ""
+    for url, words in ((api.url, "refuses the key"), ("http://127.0.0.1:1/v1", "cannot be reached")):
+        other = RemoteEngine(url, model="base", key="wrong", redact=str)
+        assert words in other.ails()
+        other.close()

@@ -7,12 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import uvicorn
 from fastapi import FastAPI
 
 from appliance.accounts import Keys
 from appliance.box import Box
 from appliance.config import Home
+from appliance.engine.embedding import Embedded
 from appliance.exchange import Usage
 from appliance.web import openai_api
 from tests.support.scripted import ListLog, ScriptedEngine
@@ -25,8 +27,9 @@ USAGE = Usage(
 class Embedder:
     """Two numbers a text."""
 
-    def passages(self, texts):
-        return [[float(len(text)), 0.5] for text in texts]
+    def counted(self, texts):
+        vectors = np.array([[float(len(text)), 0.5] for text in texts], np.float32)
+        return Embedded(vectors=vectors, tokens=tuple(len(text) for text in texts), longest=512)
 
 
 @contextmanager

@@ -7,8 +7,9 @@ import httpx
 import openai
 import pytest
 
+from appliance.engine.embedding import MOST_CHARACTERS
 from appliance.engine.protocol import Chance, Logprobs, Thinking
-from appliance.errors import EngineError, PromptTooLong
+from appliance.errors import AdapterError, EngineError, PromptTooLong, RequestRefused, Resting
 from appliance.web import openai_api
 from tests.support.scripted import ScriptedEngine, eventually
 from tests.support.served_api import USAGE, served_api
@@ -158,6 +159,14 @@ def test_embeddings_as_numbers_and_packed(site):
         site.client.embeddings.create(model="vectors", input=[])
 
 
+def test_embeddings_cost_their_tokens_and_a_text_that_is_not_read_whole_is_refused(site):
+    assert site.client.embeddings.create(model="vectors", input=["ab", "abc"]).usage.prompt_tokens == 5
+    for length, words in ((513, "513 tokens, and the model reads 512"), (MOST_CHARACTERS + 1, "16385 characters")):
+        with pytest.raises(openai.BadRequestError, match=words) as refused:
+            site.client.embeddings.create(model="vectors", input=["ab", "a" * length])
+        assert (refused.value.code, refused.value.param) == ("context_length_exceeded", "input")
+
+
 def test_adapters_are_models(site):
     assert [model.id for model in site.client.models.list()] == ["base", "base:steps", "vectors"]
     assert site.client.models.retrieve("base:steps").id == "base:steps"
@@ -170,6 +179,7 @@ def test_adapters_are_models(site):
 
 def test_a_name_built_into_a_program_gets_the_boxs_model_and_is_told_which(site):
     assert site.client.chat.completions.create(model="gpt-4o", messages=HI).model == "base"
+    assert site.client.models.retrieve("gpt-4o").id == "base"
 
 
 @pytest.mark.parametrize(
@@ -245,9 +255,17 @@ def test_the_engines_refusals_keep_their_words_and_get_a_status(site):
         with pytest.raises(openai.BadRequestError, match="900 tokens") as refused:
             chat(site, stream=stream)
         assert refused.value.code == "context_length_exceeded"
-    site.engine.error = EngineError("The model's process crashed.", todo="Ask again.")
-    with pytest.raises(openai.InternalServerError, match="crashed"):
+    site.engine.error = RequestRefused("The answer's schema cannot be used.")
+    with pytest.raises(openai.BadRequestError, match="schema cannot be used"):
         chat(site)
+    site.engine.error = AdapterError("The adapter steps was made for another model.")
+    with pytest.raises(openai.NotFoundError, match="another model"):
+        chat(site)
+    for error in (EngineError("The model's process crashed."), Resting("The model rests now.")):
+        site.engine.error = error
+        with pytest.raises(openai.InternalServerError, match=error.found) as refused:
+            chat(site)
+        assert refused.value.status_code == 503 and refused.value.response.headers["retry-after"] == "5"
 
 
 @pytest.mark.parametrize("stream", [False, True])
