@@ -214,6 +214,7 @@ def _worker(
         name=f"{model.name} {model.version}",
         settings=EngineSettings(
             slots=config.engine.slots,
+            gpu=config.engine.gpu or "auto",
             memory_mb=config.engine.memory_mb,
             cache_mb=config.engine.cache_mb,
             adapter_mb=config.engine.adapter_mb,

@@ -31,6 +31,8 @@ class EngineConfig:
     """0 means one a core."""
     max_tokens: int = field(default=256, metadata={"least": 8})
     """Tokens an answer may have."""
+    gpu: str = field(default="auto", metadata={"pattern": r"auto|off|\d{1,3}", "such": "auto"})
+    """Layers for a graphics card, where the installed llama.cpp can use one: as many as fit, none, or so many."""
     slots: int = field(default=8, metadata={"least": 1})
     """Questions answered at once; more wait their turn."""
     memory_mb: int = field(default=0, metadata={"least": 0})

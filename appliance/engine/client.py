@@ -5,6 +5,7 @@ Requests that wait are kept; those in flight begin again if nothing of them was 
 which request brought it down, that one pays and the others do not. What the process does is in ``worker``.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ from appliance.exchange import Usage
 MAX_DEATHS = 3
 """Deaths in a row, without one finished request between, after which it is left down until somebody asks again."""
 _MODULE = "appliance.engine.worker"
+_log = logging.getLogger(__name__)
 
 
 class WorkerEngine:
@@ -74,10 +76,8 @@ class WorkerEngine:
         self._deaths = 0
         self._failure: EngineError | None = None
         self._closed = False
-        self._parting = False
-        """Whether the process is being ended because it is not needed just now, or needed otherwise."""
-        self._asleep = False
-        """Whether the next process is only started when somebody asks."""
+        self._parting = False  # whether the process is being ended because it is not needed now, or needed otherwise
+        self._asleep = False  # whether the next one is only started when somebody asks
         self._slots: int | None = None
         self._used = time.monotonic()
         self._threads = Choice()
@@ -302,6 +302,7 @@ class WorkerEngine:
         match message["say"]:
             case "ready":
                 self._loaded = Loaded.of(message)
+                _log.info("%s is loaded: %s", self.model, self._loaded.offload)
                 self._up = True
                 self._used = time.monotonic()
                 if self._slots is not None:

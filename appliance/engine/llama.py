@@ -12,11 +12,14 @@ from pathlib import Path
 
 import llama_cpp as c
 
+from appliance.engine.offload import OFF, Card, Shape, fit
 from appliance.errors import AdapterError, EngineError, RequestRefused
 
 VERSION = str(c.__version__)
 """Of llama-cpp-python, and with it of llama.cpp."""
 _LOG_ERROR = 4
+_A_CARD = 1
+"""ggml's number for a device with memory of its own."""
 _LOG_CONTINUED = 5
 _MEMORY = re.compile(r"bad_alloc|failed to allocate|out of memory|cannot allocate", re.IGNORECASE)
 _FUNCTION_NAMES = re.compile(r"^(?:\w+: )+")
@@ -68,13 +71,25 @@ complaints = _start()
 class Model:
     """A GGUF file, mapped into memory."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, gpu: str = OFF, memory: int = 0, tokens: int = 0) -> None:
         """Load it.
+
+        Args:
+            gpu: layers for a graphics card; see ``offload.fit``.
+            memory: bytes that keys and values may take at most.
+            tokens: that are kept at once, of which they are reckoned.
 
         Raises:
             EngineError: llama.cpp cannot load it; its reason is in the words.
         """
-        self.handle = c.llama_model_load_from_file(bytes(path), c.llama_model_default_params())
+        wanted = c.llama_model_default_params()
+        supported = gpu != OFF and bool(c.llama_supports_gpu_offload())
+        cards = _cards() if supported else []
+        shape = _shape(path, memory=memory, tokens=tokens) if cards else Shape(layers=0, weights=0, cells=0)
+        self.offload = fit(gpu, supported=supported, cards=cards, shape=shape)
+        """What a graphics card takes of it."""
+        wanted.n_gpu_layers = self.offload.layers
+        self.handle = c.llama_model_load_from_file(bytes(path), wanted)
         if not self.handle:
             raise EngineError(
                 f"{path.name} cannot be loaded: {complaints.taken()}.",
@@ -204,3 +219,51 @@ class Model:
     def _text(self, token: int) -> str:
         raw = c.llama_vocab_get_text(self.vocabulary, token) if 0 <= token < self.vocabulary_size else None
         return raw.decode("utf-8", "replace") if raw else ""
+
+
+def _cards() -> list[Card]:
+    """Graphics cards that llama.cpp knows, with their free memory."""
+    ggml = ctypes.CDLL("libggml.so.0")
+    ggml.ggml_backend_dev_count.restype = ctypes.c_size_t
+    ggml.ggml_backend_dev_get.restype = ctypes.c_void_p
+    ggml.ggml_backend_dev_description.restype = ctypes.c_char_p
+    found = []
+    for number in range(ggml.ggml_backend_dev_count()):
+        device = ctypes.c_void_p(ggml.ggml_backend_dev_get(ctypes.c_size_t(number)))
+        if ggml.ggml_backend_dev_type(device) != _A_CARD:
+            continue
+        free, total = ctypes.c_size_t(), ctypes.c_size_t()
+        ggml.ggml_backend_dev_memory(device, ctypes.byref(free), ctypes.byref(total))
+        name = ggml.ggml_backend_dev_description(device).decode("utf-8", "replace")
+        found.append(Card(name=name, free=free.value))
+    return found
+
+
+def _shape(path: Path, *, memory: int, tokens: int) -> Shape:
+    """What a model will need, by what its file says; no layers when it does not say."""
+    wanted = c.llama_model_default_params()
+    wanted.vocab_only = True
+    handle = c.llama_model_load_from_file(bytes(path), wanted)
+    if not handle:
+        complaints.taken()  # loading it will fail too, and say why
+        return Shape(layers=0, weights=0, cells=0)
+    try:
+        kind = _said(handle, "general.architecture")
+        layers, width, heads = (
+            int(_said(handle, f"{kind}.{name}") or 0)
+            for name in ("block_count", "embedding_length", "attention.head_count")
+        )
+        shared = int(_said(handle, f"{kind}.attention.head_count_kv") or heads)
+    except ValueError:  # a list of figures, a layer each
+        layers = width = heads = shared = 0
+    finally:
+        c.llama_model_free(handle)
+    pieces = path.parent.glob(f"{path.name.partition('-00001-of-')[0]}*.gguf") if "-00001-of-" in path.name else [path]
+    cells = layers * shared * (width // max(1, heads)) * 2 * 2 * tokens
+    return Shape(layers=layers, weights=sum(piece.stat().st_size for piece in pieces), cells=min(cells, memory))
+
+
+def _said(handle: "c.llama_model_p", key: str) -> str:
+    buffer = ctypes.create_string_buffer(256)
+    count = c.llama_model_meta_val_str(handle, key.encode(), buffer, len(buffer))
+    return buffer.value.decode("utf-8", "replace") if count >= 0 else ""

@@ -21,6 +21,8 @@ class Loaded:
     """Tokens that all of them may use together."""
     confined: tuple[str, ...]
     """What the process cannot do; see ``appliance.engine.confine``."""
+    offload: str
+    """What a graphics card takes of it, in words."""
 
     @classmethod
     def of(cls, message: Mapping[str, Any]) -> Self:
@@ -33,4 +35,5 @@ class Loaded:
             slots=int(message["slots"]),
             cells=int(message["cells"]),
             confined=tuple(map(str, message["confined"])),
+            offload=str(message["offload"])[:300],
         )

@@ -68,7 +68,12 @@ class Service:
         self._worked = False
         self._order = order
         self._threads = order["threads"] or len(os.sched_getaffinity(0))
-        self._model = model = Model(Path(order["model"]))
+        self._model = model = Model(
+            Path(order["model"]),
+            gpu=order["gpu"],
+            memory=order["memory_bytes"],
+            tokens=order["slots"] * order["context"],
+        )
         self._template = ChatTemplate(model.chat_template, bos=model.bos, eos=model.eos, control=model.control_texts())
         trained = model.context_trained
         self._size = min(order["context"] or trained, trained) if trained > 0 else order["context"]
@@ -125,6 +130,7 @@ class Service:
                 "slots": self._batcher.room.sequences,
                 "cells": self._batcher.room.cells,
                 "confined": list(self._confined),
+                "offload": self._model.offload.words,
             }
         )
         while True:

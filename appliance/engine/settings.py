@@ -27,6 +27,8 @@ class EngineSettings:
 
     slots: int = 8
     """Requests answered at once."""
+    gpu: str = "auto"
+    """Layers for a graphics card: ``auto``, ``off`` or a number; see ``offload``."""
     memory_mb: int = 0
     """For what is being read and written; 0 is a quarter of the machine's memory."""
     cache_mb: int = 256
@@ -42,6 +44,7 @@ class EngineSettings:
         """For the worker's ``load``."""
         return {
             "slots": self.slots,
+            "gpu": self.gpu,
             "memory_bytes": self.memory_mb * MEGABYTE or _physical() // 4,
             "cache_bytes": self.cache_mb * MEGABYTE,
             "adapter_bytes": self.adapter_mb * MEGABYTE,

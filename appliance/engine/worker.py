@@ -7,7 +7,7 @@ The lines between them, as ``service`` speaks them:
                      {"do":"cancel", key}
                      {"do":"count", key, messages}
                      {"do":"limit", slots}              at most so many answered at once; null: as many as there are
-    from the worker  {"say":"ready", context, trained, description, vocabulary, slots, cells, confined}
+    from the worker  {"say":"ready", context, trained, description, vocabulary, slots, cells, confined, offload}
                      {"say":"refused", error}           then it ends
                      {"say":"step", items, line?}       what came of one decode batch, for all whom it concerned
                        items: {key, so_far?, pieces?, usage?, error?, tokens?}
@@ -22,12 +22,17 @@ An error of ours is reported and the process goes on; anything else ends it, and
 
 import sys
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from appliance.child import attach, error_to_message, inbox
 from appliance.engine.confine import confine
+from appliance.engine.offload import OFF
 from appliance.errors import EngineError
+
+_DRIVERS = ("cuda", "vulkan", "hip", "sycl", "opencl")
+"""Of graphics cards, as ggml names its libraries."""
 
 
 def main() -> None:
@@ -53,11 +58,21 @@ def main() -> None:
 def _paths(order: Mapping[str, Any]) -> tuple[list[Path], list[Path]]:
     # The folder, since a model may come in pieces that lie side by side.
     read = [Path(order["model"]).parent, *(Path(path) for path in order["adapters"].values())]
+    write = _cards() if order["gpu"] != OFF else []
     folder = order["folder"]
-    if folder is None:
-        return read, []
-    Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
-    return read, [Path(folder)]
+    if folder is not None:
+        Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+        write.append(Path(folder))
+    return read, write
+
+
+def _cards() -> list[Path]:
+    """Device files of graphics cards, where this build of llama.cpp has a library that drives one."""
+    found = find_spec("llama_cpp")
+    libraries = Path(found.origin).parent / "lib" if found is not None and found.origin else Path("/nonexistent")
+    if not any(path for name in _DRIVERS for path in libraries.glob(f"libggml-{name}*.so")):
+        return []
+    return [path for pattern in ("nvidia*", "dri/*", "kfd") for path in Path("/dev").glob(pattern)]
 
 
 if __name__ == "__main__":
