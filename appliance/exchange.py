@@ -20,6 +20,9 @@ class Question:
     lang: str
     """The asker's language, as a BCP 47 primary tag such as ``sw``; ``auto`` leaves it to the box to tell."""
     adapter: str | None = None
+    asker: str = ""
+    """Tells one person's questions from another's, so that they are served in turn; empty is everybody who is not told
+    apart. Any text; neither recorded nor shown."""
     id: str = field(default_factory=new_id)
 
 

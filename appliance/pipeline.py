@@ -211,8 +211,15 @@ class Pipeline:
             except EngineError as error:
                 self._without_model(question, error, found)
             else:
-                adapter = question.adapter
-                return GenerationRequest(id=question.id, messages=messages, adapter=adapter, max_tokens=room), passages
+                request = GenerationRequest(
+                    id=question.id,
+                    messages=messages,
+                    adapter=question.adapter,
+                    max_tokens=room,
+                    user=question.asker,
+                    goes_on=False,  # each question is a conversation of its own
+                )
+                return request, passages
         flags.append(EXTRACTIVE)
         return None, tuple(found)
 

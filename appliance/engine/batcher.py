@@ -51,6 +51,11 @@ class _Request:
     deadline: float | None = None
 
     @property
+    def goes_on(self) -> bool:
+        """Whether a named user's next turn may begin with this one."""
+        return bool(self.asked.user) and self.asked.goes_on and self.asked.prompt is None
+
+    @property
     def usage(self) -> Usage:
         now = time.perf_counter()
         done = self.generation
@@ -300,7 +305,7 @@ class Batcher:
         ready = done.decoded(count)
         if done.position in done.boundaries:
             self._save(request, owner=None)
-        elif self.model.recurrent and done.position == done.prompt_tokens and request.asked.user:
+        elif self.model.recurrent and done.position == done.prompt_tokens and request.goes_on:
             # The end of the answer may be rendered otherwise in the next turn, and this state cannot be cut back.
             self._save(request, owner=request.asked.user)
         if not ready:
@@ -321,7 +326,7 @@ class Batcher:
 
     def _leave(self, request: _Request, *, keep: bool) -> None:
         """Give the sequence back, keeping what a named user's next turn will begin with."""
-        if keep and request.asked.user and request.asked.prompt is None:
+        if keep and request.goes_on:
             self._save(request, owner=request.asked.user)
         del self._running[request.key]
         self._move()

@@ -70,6 +70,8 @@ class GenerationRequest:
     user: str = ""
     """Who asks, for fairness: requests of one user wait for each other, not others for them. Empty is everybody who is
     not told apart. Any text; it is neither shown nor stored."""
+    goes_on: bool = True
+    """Whether the user's next request may begin with this one and its answer: then what was read is kept for them."""
     deadline_s: float | None = None
     """Seconds after which nobody wants the answer. A request that still waits then ends in an ``EngineError``, one that
     is being answered ends as it is, with ``finish`` ``deadline``."""

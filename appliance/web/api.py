@@ -14,7 +14,7 @@ from appliance.errors import FieldpostError, KnowledgeError, Paused
 from appliance.exchange import Question
 from appliance.web import pages
 from appliance.web.door import Door
-from appliance.web.guard import COOKIE, LITE
+from appliance.web.guard import COOKIE, LITE, asker
 from appliance.web.jobs import Job, Jobs, Snapshot
 from appliance.web.strings import preferred, words
 
@@ -46,10 +46,11 @@ def routes(box: Box, jobs: Jobs, door: Door | None) -> APIRouter:
         return {"status": "ok", "bundle": box.release.bundle, "version": box.release.version}
 
     @router.post("/api/ask")
-    def ask(body: Ask) -> dict[str, str]:
+    def ask(body: Ask, request: Request) -> dict[str, str]:
+        who = asker(request.headers, request.client.host if request.client else None)
         try:
             box.check(lang=body.lang, adapter=body.adapter)
-            job = jobs.start(Question(text=body.text, lang=body.lang, adapter=body.adapter))
+            job = jobs.start(Question(text=body.text, lang=body.lang, adapter=body.adapter, asker=who))
         except FieldpostError as error:
             raise HTTPException(503 if isinstance(error, Paused) else 422, str(error)) from error
         return {"id": job.snapshot.id}

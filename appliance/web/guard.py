@@ -3,7 +3,9 @@
 Plain ASGI, so that streams pass through untouched.
 """
 
+import hashlib
 import ipaddress
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -108,7 +110,12 @@ class Guard:
         return True
 
 
-def session(headers: Headers) -> str:
+def asker(headers: Mapping[str, str], host: str | None) -> str:
+    """Tells this phone's questions from another's, without saying whose they are: by its session, else its address."""
+    return hashlib.sha256(f"{session(headers) or host}".encode()).hexdigest()[:16]
+
+
+def session(headers: Mapping[str, str]) -> str:
     """The session token of the request's cookie, or an empty string."""
     for part in headers.get("cookie", "").split(";"):  # leniently: another service's odd cookie is not our affair
         name, _, value = part.strip().partition("=")

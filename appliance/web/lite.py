@@ -20,6 +20,7 @@ from appliance.box import Box
 from appliance.errors import FieldpostError
 from appliance.exchange import Question
 from appliance.web import pages, render
+from appliance.web.guard import asker
 from appliance.web.jobs import Job, Jobs
 from appliance.web.strings import attributes, own_name, preferred, words
 
@@ -43,6 +44,7 @@ def routes(box: Box, jobs: Jobs, *, most_characters: int) -> APIRouter:
 
     @router.post("/lite")
     def ask(
+        request: Request,
         lang: Annotated[str, Form(max_length=20)],
         text: Annotated[str, Form(max_length=most_characters)] = "",
         adapter: Annotated[str, Form(max_length=64)] = "",
@@ -52,7 +54,8 @@ def routes(box: Box, jobs: Jobs, *, most_characters: int) -> APIRouter:
             return HTMLResponse(_form(box, shown, most_characters, error=words(shown)["empty"]), 422)
         try:
             box.check(lang=lang, adapter=adapter or None)
-            job = jobs.start(Question(text=text, lang=lang, adapter=adapter or None))
+            who = asker(request.headers, request.client.host if request.client else None)
+            job = jobs.start(Question(text=text, lang=lang, adapter=adapter or None, asker=who))
         except FieldpostError as error:
             return HTMLResponse(_form(box, shown, most_characters, text=text, error=render.refusal(error, shown)), 422)
         return RedirectResponse(f"/lite/{job.snapshot.id}", 303)

@@ -150,7 +150,8 @@ def routes(box: Box, keys: Keys) -> APIRouter:
         if embedder is None or embedding is None:
             raise Refusal(404, "This bundle has no embedding model.", param="model", code="model_not_found")
         if asked.dimensions is not None:
-            raise Refusal(400, "Vectors have the model's own length.", param="dimensions")
+            words = "Vectors have the model's own length."
+            raise Refusal(400, words, param="dimensions", code="unsupported_parameter")
         try:
             texts = asked.texts()
         except NotOffered as error:

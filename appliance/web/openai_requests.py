@@ -42,7 +42,7 @@ class _Common(_Strict):
     model: str
     stream: bool = False
     stream_options: StreamOptions | None = None
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_tokens: Annotated[int, Field(ge=0)] | None = None
     temperature: _Temperature | None = None
     top_p: _Share | None = None
     stop: str | Annotated[list[str], Field(max_length=16)] | None = None
@@ -66,6 +66,8 @@ class _Common(_Strict):
         """The fields of a ``GenerationRequest`` that choose tokens. Where nothing is said: OpenAI's defaults."""
         if self.n not in (None, 1):
             raise NotOffered("One answer a request: ask again for another.", "n")
+        if self.max_tokens == 0:
+            raise NotOffered("An answer has at least one token.", "max_tokens")
         if self.logit_bias and any(self.logit_bias.values()):
             raise NotOffered("Tokens cannot be favoured by their numbers.", "logit_bias")
         return {
@@ -85,7 +87,7 @@ class ChatRequest(_Common):
     """Body of ``POST /v1/chat/completions``."""
 
     messages: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=1000)]
-    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=0)] | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     response_format: dict[str, Any] | None = None
@@ -150,6 +152,8 @@ class ChatRequest(_Common):
         ):
             if getattr(self, name) is not None:
                 raise NotOffered(words, name)
+        if self.max_completion_tokens == 0:
+            raise NotOffered("An answer has at least one token.", "max_completion_tokens")
         if self.top_logprobs is not None and not self.logprobs:
             raise NotOffered("top_logprobs needs logprobs.", "top_logprobs")
 

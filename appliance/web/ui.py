@@ -28,6 +28,7 @@ from appliance.errors import FieldpostError
 from appliance.exchange import Question
 from appliance.web import render
 from appliance.web.api import MOST_CHARACTERS
+from appliance.web.guard import asker
 from appliance.web.jobs import Jobs, Snapshot
 from appliance.web.strings import own_name, preferred, words
 
@@ -129,14 +130,17 @@ def _page(box: Box, jobs: Jobs) -> Any:
         def greet(request: gr.Request) -> list[Any]:
             return relabel(preferred(request.headers.get("accept-language", ""), site))
 
-        async def ask(text: str, lang: str, kind: str, job_id: str) -> AsyncIterator[tuple[Any, Any, Any, Any]]:
+        async def ask(
+            text: str, lang: str, kind: str, job_id: str, request: gr.Request
+        ) -> AsyncIterator[tuple[Any, Any, Any, Any]]:
             if not text.strip():
                 yield f'<p class="fp-error">{words(lang)["empty"]}</p>', "", "", ""
                 return
             try:
                 box.check(lang=lang, adapter=kind or None)
                 fresh = _JOB.fullmatch(job_id) and not jobs.get(job_id)
-                asked = Question(text=text[:MOST_CHARACTERS], lang=lang, adapter=kind or None)
+                who = asker(request.headers, request.client.host if request.client else None)
+                asked = Question(text=text[:MOST_CHARACTERS], lang=lang, adapter=kind or None, asker=who)
                 job = jobs.start(replace(asked, id=job_id) if fresh else asked)
             except FieldpostError as error:
                 yield render.error(render.refusal(error, lang)), "", "", ""

@@ -38,10 +38,12 @@ def finished(events):
 def test_a_swahili_question_is_searched_and_asked_in_english_and_answered_in_swahili():
     engine = ScriptedEngine(["Boil the water", " for 1 minute. [1]", " Let it cool. [1]"])
     finder = ScriptedFinder([BOIL])
-    events = list(pipeline(engine, finder=finder).ask(Question(text="Nichemshe maji kwa muda gani?", lang="sw")))
+    question = Question(text="Nichemshe maji kwa muda gani?", lang="sw", asker="a phone")
+    events = list(pipeline(engine, finder=finder).ask(question))
     assert [type(e) for e in events[:2]] == [Understood, Found]
     assert finder.asked == ["How long do I boil water?"]
     assert finder.spoken == ["Nichemshe maji kwa muda gani?"]
+    assert (engine.requests[0].user, engine.requests[0].goes_on) == ("a phone", False)
     assert "Question: How long do I boil water?" in engine.requests[0].messages[1].content
     exchange = finished(events)
     assert exchange.answer == "Chemsha maji kwa dakika 1. [1] Yaache yapoe. [1]"

@@ -56,6 +56,10 @@ def test_a_persons_turns_serve_that_person_only(model: Path) -> None:
         assert ask(engine, messages=following, user="ben", max_tokens=2)[1].cached_tokens < 16
         usage = ask(engine, messages=following, user="ann", max_tokens=2)[1]
         assert usage.cached_tokens > 40
+        alone = (Message(role="user", content=secret.replace("neighbour", "brother")),)
+        ask(engine, messages=alone, user="ann", goes_on=False, max_tokens=8)
+        again = ask(engine, messages=alone, user="ann", max_tokens=2)[1]
+        assert again.cached_tokens < 16, "nothing was to follow, so nothing is kept"
         assert ask(engine, messages=following, max_tokens=2)[1].cached_tokens < 16
 
 

@@ -65,6 +65,15 @@ def _has(name: str) -> bool:
     return importlib.util.find_spec(name) is not None
 
 
+LACKS = {"llama_cpp_server": {"usage in streams", "schemas"}}
+"""What a server does not do; then the tests below say what its answer is instead."""
+
+
+@pytest.fixture
+def lacks(request: pytest.FixtureRequest) -> set[str]:
+    return LACKS.get(next(name for name in _SERVERS if name in request.node.name), set())
+
+
 @contextmanager
 def running(command: Sequence[str], environment: dict[str, str], url: str) -> Iterator[None]:
     process = subprocess.Popen(
@@ -86,13 +95,14 @@ def running(command: Sequence[str], environment: dict[str, str], url: str) -> It
         process.wait()
 
 
-@pytest.fixture(
-    scope="module", params=[llama_server, llama_cpp_server, transformers_serve], ids=lambda one: one.__name__
-)
+_SERVERS = {server.__name__: server for server in (llama_server, llama_cpp_server, transformers_serve)}
+
+
+@pytest.fixture(scope="module", params=_SERVERS)
 def remote(request: pytest.FixtureRequest, tiny: Path) -> Iterator[RemoteEngine]:
     """An engine in front of one server, with the tiny model behind it."""
     port = free_port()
-    command, environment = request.param(tiny, port)
+    command, environment = _SERVERS[request.param](tiny, port)
     url = f"http://127.0.0.1:{port}/v1"
     with running(command, environment, url):
         name = httpx.get(f"{url}/models").json()["data"][0]["id"]
@@ -116,10 +126,11 @@ def test_it_is_there_and_says_so(remote: RemoteEngine) -> None:
     assert remote.ails() == ""
 
 
-def test_an_answer_ends_with_what_it_cost(remote: RemoteEngine) -> None:
+def test_an_answer_ends_with_what_it_cost(remote: RemoteEngine, lacks: set[str]) -> None:
     text, usage = whole(remote)
     assert text and usage.finish in ("stop", "length")
-    assert usage.prompt_tokens > 4 and 0 < usage.generated_tokens <= 24
+    assert (usage.prompt_tokens > 4) != ("usage in streams" in lacks)
+    assert 0 < usage.generated_tokens <= 24
     assert 0 < usage.first_token_s <= usage.total_s
 
 
@@ -130,8 +141,7 @@ def test_the_length_is_kept_and_told(remote: RemoteEngine) -> None:
 
 def test_without_temperature_an_answer_repeats_and_a_raw_prompt_goes_on(remote: RemoteEngine) -> None:
     assert whole(remote)[0] == whole(remote)[0]
-    text, usage = whole(remote, messages=(), prompt="Once upon a time, there was a little")
-    assert text and usage.prompt_tokens > 5
+    assert whole(remote, messages=(), prompt="Once upon a time, there was a little")[0]
 
 
 def test_a_stop_text_ends_an_answer_and_is_no_part_of_it(remote: RemoteEngine) -> None:
@@ -149,9 +159,13 @@ def test_each_token_has_its_chance(remote: RemoteEngine) -> None:
     assert all(one.chosen.logprob == pytest.approx(max(other.logprob for other in one.top), abs=1e-3) for one in told)
 
 
-def test_a_schema_is_followed(remote: RemoteEngine) -> None:
-    text, _ = whole(remote, response_schema={"type": "boolean"}, max_tokens=8)
-    assert text.strip() in ("true", "false")
+def test_a_schema_is_followed_or_refused_before_the_first_word(remote: RemoteEngine, lacks: set[str]) -> None:
+    pieces = remote.generate(asking(response_schema={"type": "boolean"}, max_tokens=8))
+    if "schemas" in lacks:
+        with pytest.raises(EngineError, match="answered"):
+            next(pieces)
+    else:
+        assert "".join(piece for piece in pieces if isinstance(piece, str)).strip() in ("true", "false")
 
 
 def test_a_cancelled_answer_ends_soon_and_the_server_goes_on(remote: RemoteEngine) -> None:

@@ -7,7 +7,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from appliance.web.door import Door
-from appliance.web.guard import COOKIE, Guard
+from appliance.web.guard import COOKIE, Guard, asker
 
 
 async def page(request):
@@ -76,3 +76,11 @@ def test_with_a_session_one_is_in():
     door = Door("12345678")
     token = door.enter("12345678")
     assert client(door).get("/", headers={"cookie": f"a=b; {COOKIE}={token}"}).text == "inside "
+
+
+def test_a_phone_is_told_from_another_by_its_session_else_by_its_address():
+    ann, ben = ({"cookie": f"x=1; fieldpost={token}"} for token in ("a", "b"))
+    assert asker(ann, "10.0.0.2") == asker(ann, "10.0.0.3") != asker(ben, "10.0.0.2")
+    assert asker({}, "10.0.0.2") != asker({}, "10.0.0.3")
+    assert asker({}, None) == asker({}, None)
+    assert "a" * 3 not in asker({"cookie": "fieldpost=aaaa"}, None), "a session's token goes no further"
