@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from bundles import cli_carriers, cli_choose, cli_contribute, cli_keys, passphrase
+from bundles.add_langpack import add_langpack as add_packages
 from bundles.build import build as build_bundle
 from bundles.check import check_bundle
 from bundles.fetch import list_repository
@@ -70,6 +71,26 @@ def lock(recipe: Path, as_json: bool) -> None:
         click.echo(path.read_text(encoding="utf-8"), nl=False)
     else:
         click.echo(f"{path}: {len(files)} files, {size(sum(file.size for file in files))}")
+
+
+@main.command("add-langpack")
+@click.argument("recipe", type=FILE)
+@click.argument("packages", nargs=-1, required=True, type=FILE)
+@click.option("--name", required=True, help="Of the language pack, such as en-sw.")
+@click.option("--version", default="1.0.0", show_default=True)
+@click.option("--licence", required=True, help="An SPDX name, as the packages' page says.")
+def add_langpack(recipe: Path, packages: tuple[Path, ...], name: str, version: str, licence: str) -> None:
+    """Add published Argos PACKAGES to RECIPE, freed of Stanza data, which no box takes.
+
+    \b
+    fieldpost-bundle add-langpack clinic.toml translate-en_sw-1_9.argosmodel --name en-sw --licence CC0-1.0
+
+    They are checked, copied into langpacks/ beside the recipe, and written into it. Then lock it again.
+    """
+    for one in add_packages(recipe, packages, name=name, version=version, licence=licence):
+        left = f"; left out {one.left_out} files of Stanza data" if one.left_out else ""
+        click.echo(f"{one.file}: {one.pair}{left}\n  sha256 {one.sha256}")
+    click.echo(f"Next: fieldpost-bundle lock {recipe}")
 
 
 @main.command()

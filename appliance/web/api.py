@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, HTTPException, Query, Request
-from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from appliance.box import Box
@@ -20,6 +20,9 @@ from appliance.web.strings import preferred, words
 
 MOST_CHARACTERS = 2000
 """Of a question; some pages of a letter, and still a prompt that a small model holds."""
+
+NOTICES, BILL = "NOTICES.txt", "bom.cdx.json"
+"""What the installer keeps in a release's folder, as it was signed."""
 
 
 class Ask(BaseModel):
@@ -93,11 +96,22 @@ def routes(box: Box, jobs: Jobs, door: Door | None) -> APIRouter:
         return HTMLResponse(page)
 
     @router.get("/cards")
-    def cards(request: Request) -> HTMLResponse:
+    def cards(request: Request, lang: str = "") -> HTMLResponse:
         """What is installed, in its makers' own words."""
         shown = [(f"{c.kind} {c.name} {c.version}, {c.licence}, {c.publisher}", c.card) for c in box.release.components]
+        notices = box.release.folder / NOTICES
+        if notices.is_file():
+            shown.append((NOTICES, notices.read_text(encoding="utf-8", errors="replace")))
         title = f"{box.release.title} {box.release.version}"
-        return HTMLResponse(pages.cards(title=title, shown=shown, lang=_lang(request)))
+        return HTMLResponse(pages.cards(title=title, shown=shown, lang=box.offered(lang) if lang else _lang(request)))
+
+    @router.get("/cards/bom.cdx.json")
+    def bill_of_materials() -> FileResponse:
+        """What is installed, file by file, for machines: CycloneDX."""
+        path = box.release.folder / BILL
+        if not path.is_file():
+            raise HTTPException(404, "This release came without a bill of materials.")
+        return FileResponse(path, media_type="application/vnd.cyclonedx+json", filename=BILL)
 
     @router.get("/enter")
     def door_page(request: Request, to: str = "") -> Response:

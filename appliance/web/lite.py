@@ -104,7 +104,8 @@ def _form(box: Box, lang: str, most_characters: int, *, text: str = "", error: s
 <label for="text">{html.escape(said["question"])}</label>
 <textarea id="text" name="text" rows="4" maxlength="{most_characters}" required>{html.escape(text)}</textarea>
 {fieldset}
-<button>{html.escape(said["ask"])}</button></form>""",
+<button>{html.escape(said["ask"])}</button></form>
+<p><a href="/cards?lang={html.escape(lang)}">{html.escape(said["cards"])}</a></p>""",
     )
 
 

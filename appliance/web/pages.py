@@ -44,7 +44,8 @@ def door(*, lang: str, message: str = "", lite: bool = False) -> str:
 def cards(*, title: str, shown: Sequence[tuple[str, str]], lang: str) -> str:
     """Everything installed with what its maker says of it: (heading, card). Cards are shown as they were written."""
     parts = (f"<h2>{html.escape(name)}</h2><pre>{html.escape(card)}</pre>" for name, card in shown)
-    return page(title=title, lang=lang, body=f"<h1>{html.escape(title)}</h1>{''.join(parts)}")
+    bill = '<p><a href="/cards/bom.cdx.json">bom.cdx.json</a></p>'
+    return page(title=title, lang=lang, body=f"<h1>{html.escape(title)}</h1>{''.join(parts)}{bill}")
 
 
 def page(*, title: str, lang: str, body: str, style: str = "") -> str:

@@ -25,8 +25,12 @@ def title(bundle: str) -> str:
 
 
 def plain_page(lang: str) -> str:
-    """The way to the page without scripts."""
-    return f'<p><a class="fp-open" href="/lite?lang={html.escape(lang)}">{html.escape(words(lang)["lite"])}</a></p>'
+    """The ways to the page without scripts, and to what is installed and under which licences."""
+    text, tag = words(lang), html.escape(lang)
+    return (
+        f'<p><a class="fp-open" href="/lite?lang={tag}">{html.escape(text["lite"])}</a></p>'
+        f'<p><a class="fp-open" href="/cards?lang={tag}">{html.escape(text["cards"])}</a></p>'
+    )
 
 
 def error(message: str) -> str:

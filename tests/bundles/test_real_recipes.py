@@ -17,7 +17,7 @@ from bundles.format.layout import blob_path
 from bundles.indexer import fieldpost_index
 from bundles.inspection import inspect_bundle
 from bundles.licences import check_licences
-from bundles.lock import make_lock, write_lock
+from bundles.lock import make_lock, read_lock, write_lock
 from bundles.recipe import load_recipe
 from bundles.trust import open_signer
 from tests.support.bundle_factory import DATE, INSTALLER, PASSPHRASE, Keys, make_keys
@@ -158,6 +158,16 @@ def test_every_shipped_recipe_may_be_passed_on_and_says_what_it_needs_and_why(pa
     for component in recipe.components:
         (card,) = [part.source.file for part in component.parts if part.role == "card"]
         assert lacks(read_card((path.parent / card).read_text(encoding="utf-8")), component.licence) == []
+
+
+def test_a_recipe_whose_every_fact_is_known_brings_its_lock() -> None:
+    """Revision, size and SHA-256; of the others no revision was on record, and a lock is not guessed."""
+    recipe = load_recipe(BUNDLES / "recipes" / "pocket.toml")
+    sources = [part.source for c in recipe.components for part in c.parts if hasattr(part.source, "repo")]
+    assert all(source.revision and source.sha256 for source in sources)
+    locked = read_lock(recipe)
+    (weights,) = (file for file in locked if file.role == "weights")
+    assert (weights.size, weights.sha256, weights.source) == (639_446_688, sources[0].sha256, sources[0])
 
 
 def test_a_distillation_is_bound_by_its_base_as_well() -> None:

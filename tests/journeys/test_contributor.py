@@ -94,6 +94,9 @@ def test_an_adapter_from_a_contributor_reaches_an_installed_box(amina, tmp_path)
     assert "by amina" in run("fieldpost", "cards", "numbered", "--home", site.home).stdout
     with serving("fieldpost", "--home", site.home) as box:
         page = httpx.get(f"{box.url}/cards").text
+        assert "NOTICES.txt" in page and "apache" in page.lower()
+        assert httpx.get(f"{box.url}/cards/bom.cdx.json").json()["bomFormat"] == "CycloneDX"
+        assert 'href="/cards' in httpx.get(f"{box.url}/lite").text
     assert "adapter numbered 0.1.0, CC-BY-4.0, amina" in page
     assert "For trying out" in page
 
