@@ -14,6 +14,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -208,7 +209,9 @@ def _copy(piece: _Piece, target: Path) -> bool:
     target.parent.mkdir(parents=True, exist_ok=True)
     growing = target.with_name(f".fieldpost-{secrets.token_hex(8)}.part")
     try:
-        with growing.open("xb") as writing:
+        # The medium writes what came before while the next stretch is read and hashed.
+        with growing.open("xb") as writing, ThreadPoolExecutor(1) as syncing:
+            before: Future[None] | None = None
             with byte_bar(target.name, piece.size) as bar:
                 unsynced = 0
                 for chunk in _read(piece):
@@ -219,8 +222,12 @@ def _copy(piece: _Piece, target: Path) -> bool:
                     # Otherwise the bar would show memory filling, and the stick minutes of silence.
                     if unsynced >= _SYNC_EVERY:
                         writing.flush()
-                        os.fdatasync(writing.fileno())
+                        if before is not None:
+                            before.result()
+                        before = syncing.submit(os.fdatasync, writing.fileno())
                         unsynced = 0
+            if before is not None:
+                before.result()
             writing.flush()
             os.fsync(writing.fileno())
         if piece.signed not in (None, f"sha256:{digest.hexdigest()}"):
