@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from bundles.format.delta import UPDATE_FILE, deltas_in
-from bundles.format.digest import digest_of_file, digest_of_stream
-from bundles.format.errors import DamagedFile
+from bundles.format.digest import digest_of_file, digest_of_stream, root_fingerprint
+from bundles.format.errors import DamagedFile, TrustRefused
 from bundles.format.kinds import INDEX, STICK_FILES
 from bundles.format.layout import blob_path, open_file, pieces
 from bundles.format.manifest import Descriptor
+from bundles.format.metadata import MAX_ROOT_BYTES
 from bundles.format.verify import VerifiedBundle, verify_bundle
 from bundles.progress import byte_bar
 
@@ -45,6 +46,24 @@ class Checked:
     """Whether some blobs lie in pieces, as on FAT32."""
     absent: int = 0
     """Files that are not here, or only as deltas: of a partial bundle, which a box with an older one completes."""
+
+
+def root_named(bundle: Path, fingerprint: str) -> bytes:
+    """The bundle's own ``1.root.json``, if it is the one that a fingerprint names.
+
+    Raises:
+        TrustRefused: it is another one.
+        MissingFile: there is none.
+    """
+    with open_file(bundle, "tuf/1.root.json") as file:
+        root = file.read(MAX_ROOT_BYTES + 1)
+    if root_fingerprint(root) != fingerprint.strip():
+        raise TrustRefused(
+            f"tuf/1.root.json has the fingerprint {root_fingerprint(root)}.",
+            needed=f"{fingerprint.strip()} was expected.",
+            todo="Compare every character with your paper; if it stays another, do not use this bundle.",
+        )
+    return root
 
 
 def check_bundle(folder: Path, root: bytes, *, read_blobs: bool = True) -> Checked:

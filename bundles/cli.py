@@ -10,7 +10,7 @@ import click
 from bundles import cli_carriers, cli_choose, cli_contribute, cli_keys, passphrase
 from bundles.add_langpack import add_langpack as add_packages
 from bundles.build import build as build_bundle
-from bundles.check import check_bundle
+from bundles.check import check_bundle, root_named
 from bundles.fetch import list_repository
 from bundles.format.errors import BundleError
 from bundles.inspection import BundleFacts, inspect_bundle
@@ -171,18 +171,21 @@ def inspect(bundle: Path, cards: bool, as_json: bool) -> None:
 
 @main.command()
 @click.argument("bundle", type=FOLDER)
-@click.option("--trust", required=True, type=FILE, help="The 1.root.json of the signing folder.")
+@click.option("--trust", type=FILE, help="The 1.root.json of the signing folder.")
+@click.option("--fingerprint", help="In its place: the root fingerprint, as it stands on paper.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
-def verify(bundle: Path, trust: Path, as_json: bool) -> None:
+def verify(bundle: Path, trust: Path | None, fingerprint: str | None, as_json: bool) -> None:
     """Check every signature and every byte of BUNDLE against a root that you trust.
 
     \b
     fieldpost-bundle verify build/demo --trust ~/keys/1.root.json
-    fieldpost-bundle verify /media/stick --trust ~/keys/1.root.json
+    fieldpost-bundle verify /media/stick --fingerprint SHA256:...
 
     Exit code 1 names the first bad file.
     """
-    checked = check_bundle(bundle, trust.read_bytes())
+    if (trust is None) is (fingerprint is None):
+        raise click.UsageError("Say whom you trust: --trust 1.root.json, or --fingerprint SHA256:... from your paper.")
+    checked = check_bundle(bundle, trust.read_bytes() if trust else root_named(bundle, fingerprint or ""))
     if as_json:
         click.echo(json.dumps({"verified": True, **asdict(checked)}, indent=2, sort_keys=True))
         return

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bundles.cli import main
+from bundles.format.digest import root_fingerprint
 from bundles.stick import write_stick
 from tests.support.bundle_factory import PASSPHRASE, Keys, make_bundle, make_keys, part
 from tests.support.gguf import gguf, lora
@@ -106,6 +107,9 @@ def test_json_for_scripts(tmp_path: Path, recipe: Path, keys: Keys) -> None:
     assert facts["verified"] is False and facts["fingerprint"] == keys.fingerprint
     assert [c["name"] for c in facts["components"]] == ["answers", "steps"]
     checked = json.loads(good("verify", out, "--trust", keys.root, "--json"))
+    paper = root_fingerprint(keys.root.read_bytes())
+    assert json.loads(good("verify", out, "--fingerprint", paper, "--json")) == checked
+    assert "was expected" in bad("verify", out, "--fingerprint", paper[:-1] + "x")
     assert checked["verified"] is True and "index.json" in checked["paths"]
 
 
