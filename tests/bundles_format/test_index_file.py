@@ -1,5 +1,6 @@
 """A search index written from its rows, and the rows by which it follows from the one before."""
 
+import random
 import sqlite3
 from io import BytesIO
 
@@ -10,6 +11,7 @@ from bundles.delta import make_index_delta
 from bundles.format.index_delta import apply_index_delta, head, record
 from bundles.format.index_file import DocumentRow, IndexFile, PackRow, PassageRow, write_index_file
 from bundles.format.zstd_entropy import ZstdError
+from tests.support.mutator import spoil_json
 
 
 def document(path, *texts, dimension=0, page=None):
@@ -125,3 +127,23 @@ def test_an_index_that_would_grow_without_end_is_stopped(tmp_path):
     with (tmp_path / "delta").open("rb") as delta, pytest.raises(ZstdError, match="full"):
         apply_index_delta(delta, old, lambda _: None, 4096, tmp_path / "again")
     assert not (tmp_path / "again").exists() and not (tmp_path / "again.raw").exists()
+
+
+def test_spoilt_rows_are_refused_or_give_an_index_and_leave_nothing(tmp_path):
+    """Whoever writes a delta writes its JSON: well packed, and wrong within."""
+    rng = random.Random(5)
+    old = written(tmp_path / "old", A, B)
+    with IndexFile(old) as index:
+        first = head(index.pack, index.paths, ["a.md"])
+    line, _, rest = record(document("a.md", "Chemsha maji safi", "Nawa mikono ቡና")).partition(b"\n")
+    refused = 0
+    for number in range(120):
+        spoilt = (spoil_json(first, rng), line) if number % 2 else (first, spoil_json(line, rng))
+        delta = BytesIO(zstandard.compress(spoilt[0]) + zstandard.compress(spoilt[1] + b"\n" + rest))
+        try:
+            apply_index_delta(delta, old, lambda _: None, 60_000, tmp_path / "again")
+        except ZstdError:
+            refused += 1
+        (tmp_path / "again").unlink(missing_ok=True)
+        assert [path.name for path in tmp_path.iterdir()] == ["old"]
+    assert refused > 80
