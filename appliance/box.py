@@ -4,7 +4,7 @@ Which rooms exist and what each needs is known here and nowhere else.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,11 +21,20 @@ from appliance.engine.protocol import Engine
 from appliance.engine.remote import RemoteEngine
 from appliance.engine.settings import Adapter, EngineSettings
 from appliance.engine.tempered import TemperedEngine
-from appliance.errors import AdapterError, ConfigError, EngineError, KnowledgeError, LanguageError, ReleaseError
+from appliance.errors import (
+    AdapterError,
+    ConfigError,
+    EngineError,
+    FieldpostError,
+    KnowledgeError,
+    LanguageError,
+    ReleaseError,
+)
 from appliance.exchange import AUTO
 from appliance.knowledge.library import Library
+from appliance.knowledge.opened import OpenIndex
 from appliance.knowledge.retrieve import Retriever
-from appliance.knowledge.shelf import Shelf
+from appliance.knowledge.stores import Store, vector_store
 from appliance.language.glossary import Glossary
 from appliance.language.translate import Translator
 from appliance.log.chain import LEAVES
@@ -48,7 +57,7 @@ class Box:
     config: Config
     release: Release
     pipeline: Pipeline
-    retriever: Shelf
+    retriever: Retriever
     log: Recorder
     embedder: WorkerEmbedder | None = None
     """Makes vectors of texts; None where the bundle has no model for it."""
@@ -127,23 +136,18 @@ def open_box(home: Home, *, recorded: bool = True) -> Iterator[Box]:
             home.prepare_data()
             box = load_or_make_identity(home).box
             log = opened.enter_context(Log.open(home.log, box, LEAVES[config.safety.share]))
-        library = Library(home.documents, lang=release.documents_lang)
+        embedder = opened.enter_context(release_embedder(config, release))
         if recorded:
             # A full disk must not keep a box from starting; fieldpost documents tells what is wrong.
             with suppress(KnowledgeError):
-                library.refresh()
-        packs = [component.only("index.sqlite") for component in release.of("docpack")]
-        embedder = opened.enter_context(
-            open_embedder(
-                release.embedder.weights if release.embedder else None,
-                digest=_digest(release.embedder, release.embedder.weights) if release.embedder else "",
-                threads=config.engine.threads,
-            )
-        )
-        shelf = opened.enter_context(Shelf(packs, library.index, open_all=partial(Retriever, embedder=embedder)))
+                Library(home.documents, lang=release.documents_lang, embedder=embedder).refresh()
+        knowledge = config.knowledge
+        graphs = home.graphs if recorded else None
+        store = vector_store(knowledge.vectors, milvus=knowledge.milvus, folder=graphs)
+        retriever = opened.enter_context(_retriever(home, release, embedder, store))
         glossary = Glossary.read(glossaries(release))
         translator = opened.enter_context(Translator(_packs(release), glossary=glossary, weak=_weak(release)))
-        own = _engine(home, config, release, opened, recorded=recorded, documents=not shelf.empty)
+        own = _engine(home, config, release, opened, recorded=recorded, documents=not retriever.empty)
         local = own if isinstance(own, TemperedEngine) else None
         upstream = _with_upstream(own, config, opened) if config.answer.mode != "extractive" else None
         caretaker = _caretaker(local, config, opened) if recorded else None
@@ -151,12 +155,12 @@ def open_box(home: Home, *, recorded: bool = True) -> Iterator[Box]:
         engine: Engine = upstream or own
         pipeline = Pipeline(
             engine=CountedEngine(engine, counters.note),
-            finder=shelf,
+            finder=retriever,
             translator=translator,
             log=log,
             config=config,
             working_lang=release.documents_lang,
-            documents=lambda: not shelf.empty,  # some may be added while the box is open
+            documents=lambda: not retriever.empty,  # some may be added while the box is open
             languages=release.languages,
             extractive=isinstance(engine, NoModel),
         )
@@ -165,7 +169,7 @@ def open_box(home: Home, *, recorded: bool = True) -> Iterator[Box]:
             config=config,
             release=release,
             pipeline=pipeline,
-            retriever=shelf,
+            retriever=retriever,
             log=log,
             embedder=embedder,
             caretaker=caretaker,
@@ -173,6 +177,38 @@ def open_box(home: Home, *, recorded: bool = True) -> Iterator[Box]:
             local=local,
             upstream=upstream,
         )
+
+
+def release_embedder(config: Config, release: Release) -> AbstractContextManager[WorkerEmbedder | None]:
+    """The release's embedding model, started with the first text; None where it has none."""
+    component = release.embedder
+    return open_embedder(
+        component.weights if component else None,
+        digest=_digest(component, component.weights) if component else "",
+        threads=config.engine.threads,
+    )
+
+
+def _retriever(home: Home, release: Release, embedder: WorkerEmbedder | None, store: Store) -> Retriever:
+    """All documents of the box, to be searched."""
+    return Retriever(
+        [component.only("index.sqlite") for component in release.of("docpack")],
+        added=Library(home.documents, lang=release.documents_lang).index,
+        embedder=embedder,
+        store=store,
+    )
+
+
+def documents_of(home: Home, config: Config, release: Release) -> tuple[int, list[str]]:
+    """How many passages the box's documents have, and what cannot be searched as it should; no model is started."""
+    try:
+        with (
+            release_embedder(config, release) as embedder,
+            _retriever(home, release, embedder, OpenIndex.vectors) as retriever,
+        ):
+            return retriever.passages, retriever.problems
+    except FieldpostError as error:
+        return 0, [error.found]
 
 
 def _engine(

@@ -64,6 +64,8 @@ def serve(home: Path, host: str, port: int) -> None:
     place = Home(root=home)
     with listen(host, port) as listener, open_box(place) as box:
         door = door_for(box, host)
+        for problem in box.retriever.problems:
+            click.echo(f"Note: {problem}", err=True)
 
         def announce() -> None:
             click.echo(f"Fieldpost is at {address(listener)}  (bundle {box.release.bundle} {box.release.version})")
@@ -123,6 +125,7 @@ def status(home: Path, as_json: bool) -> None:
     \b
     fieldpost status --home /srv/fieldpost
     """
+    from appliance.box import documents_of
     from appliance.engine.confine import available
     from appliance.log.store import Log
     from appliance.metrics import look, vitals
@@ -137,6 +140,7 @@ def status(home: Path, as_json: bool) -> None:
     standing = stand(Standing(), seen, config.power, 0.0)
     upstream = _ask_upstream(config)
     release = load_release(place)
+    passages, problems = documents_of(place, config, release)
     records = Log.count(place.log) if place.log.exists() else 0
     sync = sync_state(place)
     machine = look(home)
@@ -148,6 +152,8 @@ def status(home: Path, as_json: bool) -> None:
             "languages": release.languages,
             "components": [f"{c.kind} {c.name} {c.version}" for c in release.components],
             "revoked": dict(release.revoked),
+            "passages": passages,
+            "document_problems": problems,
             "records": records,
             "sync": asdict(sync),
             "machine": {**asdict(machine), **asdict(seen)},
@@ -164,6 +170,7 @@ def status(home: Path, as_json: bool) -> None:
         click.echo(f"  {component.kind:<9} {component.name} {component.version}, {component.licence}")
     for target, reason in release.revoked.items():
         click.echo(f"  disabled  {target}: taken back by your organisation: {reason}")
+    click.echo(f"Documents   {passages} passages" + "".join(f"\n  problem   {problem}" for problem in problems))
     click.echo(f"Engine      its process: {', '.join(available()) or 'not confined, this kernel is too old'}")
     if upstream is not None:
         click.echo(f"Upstream    {config.upstream.url} {upstream or 'answers'}")

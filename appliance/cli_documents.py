@@ -2,6 +2,8 @@
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from appliance.command import Speaks, home_option, json_option, progress_bar
-from appliance.config import Home
+from appliance.config import Home, load_config
 from appliance.errors import FieldpostError
 
 if TYPE_CHECKING:
@@ -49,10 +51,12 @@ def add(files: tuple[Path, ...], home: Path, language: str | None, ocr: bool) ->
     from appliance.language.detect import detect
     from appliance.release import load_release
 
-    library = _library(home)
     site = load_release(Home(root=home)).languages
     refused = 0
-    with Reader(ocr=ocr, detect=None if language else lambda text: detect(text, site)) as reader:
+    with (
+        _library(home) as library,
+        Reader(ocr=ocr, detect=None if language else lambda text: detect(text, site)) as reader,
+    ):
         for file in files:
             try:
                 with progress_bar(_PARTS, file.name) as bar:
@@ -81,10 +85,10 @@ def remove(names: tuple[str, ...], home: Path) -> None:
     \b
     fieldpost documents remove plan.pdf --home /srv/fieldpost
     """
-    library = _library(home)
-    for name in names:
-        library.remove(name)
-        click.echo(f"Removed {name}.")
+    with _library(home) as library:
+        for name in names:
+            library.remove(name)
+            click.echo(f"Removed {name}.")
 
 
 @documents.command("list")
@@ -96,7 +100,8 @@ def list_documents(home: Path, as_json: bool) -> None:
     \b
     fieldpost documents list --home /srv/fieldpost
     """
-    found = _library(home).documents()
+    with _library(home) as library:
+        found = library.documents()
     if as_json:
         click.echo(json.dumps({"documents": [asdict(one) for one in found]}, ensure_ascii=False))
         return
@@ -109,11 +114,14 @@ def list_documents(home: Path, as_json: bool) -> None:
         click.echo("No documents were added to this box.")
 
 
-def _library(home: Path) -> "Library":
+@contextmanager
+def _library(home: Path) -> "Iterator[Library]":
+    from appliance.box import release_embedder
     from appliance.knowledge.library import Library
     from appliance.release import load_release
 
     place = Home(root=home)
     release = load_release(place)
     place.prepare_data()
-    return Library(place.documents, lang=release.documents_lang)
+    with release_embedder(load_config(place), release) as embedder:
+        yield Library(place.documents, lang=release.documents_lang, embedder=embedder)

@@ -117,9 +117,13 @@ class CostConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnowledgeConfig:
-    """``[knowledge]``: how many passages go into a prompt."""
+    """``[knowledge]``: how passages are found, and how many go into a prompt."""
 
     passages: int = field(default=3, metadata={"least": 1})
+    vectors: str = field(default="auto", metadata={"choices": ("auto", "numpy", "sqlite-vec", "faiss", "milvus")})
+    """Where vectors are searched: numpy in memory, sqlite-vec where that would take too much of it (auto); or one."""
+    milvus: str = field(default="", metadata={"pattern": r"/.+|https?://[^\s/]+/?", "such": "http://10.0.0.5:19530"})
+    """For ``vectors = "milvus"``: a cluster's address, or a file's path for milvus-lite."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +204,11 @@ class Home:
     def enrolment(self) -> Path:
         """Which hub this box belongs to."""
         return self.data / "enrolment.json"
+
+    @property
+    def graphs(self) -> Path:
+        """Graphs of vectors that FAISS has built; can be built anew."""
+        return self.data / "faiss"
 
     @property
     def engine_cache(self) -> Path:

@@ -27,13 +27,10 @@ _RULE = re.compile(r"[|\s:-]+")
 NOT_PROSE = frozenset({"sources", "references", "vyanzo", "marejeo"})
 """Headings of sections that hold nothing to answer from, nor do the sections below them."""
 
+BETWEEN_SENTENCES = re.compile(rf"(?<=[.…{ENDS}])[{CLOSERS}]*\s+|(?<=[{WIDE_ENDS}])[{CLOSERS}]*\s*")
+
 # Where a text may be cut, best first: between blocks, lines (rows of a table, items), sentences, words.
-_BORDERS = (
-    re.compile(r"\n[ \t]*(?=\n)"),
-    re.compile(r"\n"),
-    re.compile(rf"(?<=[.…{ENDS}])[{CLOSERS}]*\s+|(?<=[{WIDE_ENDS}])[{CLOSERS}]*\s*"),
-    re.compile(r"\s+"),
-)
+_BORDERS = (re.compile(r"\n[ \t]*(?=\n)"), re.compile(r"\n"), BETWEEN_SENTENCES, re.compile(r"\s+"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,9 +11,11 @@ Built at bundling time by ``fieldpost index`` and never changed on a box. The sa
 that anyone can build a bundle again and compare. Searching is left to ``retrieve``.
 """
 
+import contextlib
 import sqlite3
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from appliance.errors import KnowledgeError
@@ -22,7 +24,9 @@ from appliance.knowledge.chunk import passages
 from appliance.knowledge.document import Document
 from appliance.knowledge.duplicates import find_same, in_words
 from appliance.knowledge.ingest import read_documents
-from appliance.knowledge.vectors import Embedder, likeness, packed
+from appliance.knowledge.opened import OpenIndex
+from appliance.knowledge.trust import measured
+from appliance.knowledge.vectors import Embedder, embedded, likeness, packed
 from appliance.knowledge.words import terms
 from bundles.format.index_file import DocumentRow, PackRow, PassageRow, write_index_file
 
@@ -110,7 +114,7 @@ def _write(
     language: str,
     embedder: Embedder | None,
 ) -> None:
-    vectors = embedder.passages([_embedded(p) for p in found]) if embedder else None
+    vectors = embedder.passages([embedded(p) for p in found]) if embedder else None
     rows = [b""] * len(found) if vectors is None else packed(vectors)
     by_document: dict[str, list[PassageRow]] = {document.path: [] for document in documents}
     count = 0
@@ -135,16 +139,15 @@ def _write(
         embedder=embedder.digest if embedder else "",
         dimension=0 if vectors is None else vectors.shape[1],
         likeness=0.0 if vectors is None else likeness(vectors),
+        trust=1.0,
     )
-    write_index_file(
-        path,
-        pack,
-        (
-            DocumentRow(path=d.path, title=d.title, lang=d.lang, text=d.text, passages=by_document[d.path])
-            for d in documents
-        ),
-    )
-
-
-def _embedded(passage: Passage) -> str:
-    return "\n".join(part for part in (passage.title, passage.heading, passage.text) if part)
+    texts = [
+        DocumentRow(path=d.path, title=d.title, lang=d.lang, text=d.text, passages=by_document[d.path])
+        for d in documents
+    ]
+    write_index_file(path, pack, texts)
+    if embedder is not None and vectors is not None:
+        with contextlib.closing(OpenIndex(path)) as index:
+            trust = measured(index, found, vectors, embedder)
+        path.unlink()  # and again, because the bytes follow from the rows alone
+        write_index_file(path, replace(pack, trust=trust), texts)

@@ -6,7 +6,8 @@ HOME/data/documents/
   index.sqlite      the search index of all texts, always whole
   indexed.json      which texts that index holds, so that a pulled plug is noticed and made good
 
-The docpack is called ``uploads``. Files are read through ``ingest``; a running box sees a new index through ``shelf``.
+The docpack is called ``uploads``. Files are read through ``ingest``; a running box sees a new index
+by itself (``retrieve``).
 """
 
 import fcntl
@@ -15,20 +16,21 @@ import json
 import os
 import shutil
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from appliance.errors import KnowledgeError
+from appliance.errors import EngineError, KnowledgeError
 from appliance.files import write_private
-from appliance.knowledge import index
 from appliance.knowledge.chunk import passages
 from appliance.knowledge.document import Document, Heading
 from appliance.knowledge.duplicates import find_same, in_words
+from appliance.knowledge.index import write_index
 from appliance.knowledge.ingest import Reader, Told
 from appliance.knowledge.opened import LANGUAGE
+from appliance.knowledge.vectors import Embedder
 from bundles.format.index_file import FORMAT
 
 DOCPACK = "uploads"
@@ -55,15 +57,17 @@ class Added:
 class Library:
     """The folder of added documents. Several processes may use it; one at a time changes it."""
 
-    def __init__(self, folder: Path, *, lang: str) -> None:
+    def __init__(self, folder: Path, *, lang: str, embedder: Embedder | None = None) -> None:
         """Nothing is read or made yet.
 
         Args:
             lang: the language that questions are asked in, and of documents that tell none.
+            embedder: makes the index's vectors; where it fails there are none, and the next ``refresh`` tries again.
         """
         self._folder = folder
         self._files, self._texts = folder / "files", folder / "texts"
         self._lang = lang
+        self._embedder = embedder
 
     @property
     def index(self) -> Path:
@@ -172,16 +176,26 @@ class Library:
 
     def _index(self) -> None:
         documents = [document for document, _ in self._known()]
-        if documents:
-            index.write_index(documents, docpack=DOCPACK, language=self._lang, out=self.index)
-        else:
+        state = self._state()
+        if not documents:
             self.index.unlink(missing_ok=True)
+        else:
+            try:
+                self._write(documents, self._embedder)
+            except EngineError:
+                self._write(documents, None)
+                state = {**state, "embedder": ""}
         _sync(self._folder)
-        write_private(self._folder / "indexed.json", json.dumps(self._state()).encode())
+        write_private(self._folder / "indexed.json", json.dumps({**state, "there": self.index.exists()}).encode())
+
+    def _write(self, documents: Sequence[Document], embedder: Embedder | None) -> None:
+        write_index(documents, docpack=DOCPACK, language=self._lang, out=self.index, embedder=embedder)
 
     def _state(self) -> Mapping[str, Any]:
         texts = {document.path: sha256 for document, sha256 in self._known()}
-        return {"index": FORMAT, "language": self._lang, "texts": texts, "there": self.index.exists()}
+        embedder = self._embedder.digest if self._embedder else ""
+        there = self.index.exists()
+        return {"index": FORMAT, "language": self._lang, "embedder": embedder, "texts": texts, "there": there}
 
     def _indexed(self) -> object:
         with suppress(OSError, ValueError):

@@ -19,13 +19,22 @@ from appliance.errors import KnowledgeError
 from appliance.exchange import Passage
 from appliance.knowledge.rank import Candidate, Corpus
 from appliance.knowledge.vectors import VectorStore, stored_vectors
+from appliance.knowledge.words import name
 from bundles.format.index_file import APPLICATION_ID, FORMAT
 
 LANGUAGE = re.compile("[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
+MOST_TRUST = 2.0
+
 _MATCHING = """
     select rowid from listed where listed match ? order by bm25(listed), rowid limit ?
 """
+_NAMED = """
+    select p.number, p.document, p.title, p.heading from listed join passage p on p.number = listed.rowid
+    where listed match ? order by listed.rowid limit ?
+"""
+NAMESAKES = 1_000
+"""Passages with all words of a question that are looked at for its being their name."""
 _PASSAGES = """
     select p.number, p.id, p.document, p.title, p.heading, d.lang, p.text, p.start, p.end, p.page, p.terms
     from json_each(?) as wanted
@@ -69,8 +78,8 @@ class OpenIndex:
                     needed=f"Format {FORMAT} is needed.",
                     todo="Build the bundle again with this Fieldpost, and install it.",
                 )
-            ((docpack, lang, passages, mean_terms, embedder, dimension, likeness),) = self._db.execute(
-                "select name, lang, passages, mean_terms, embedder, dimension, likeness from docpack"
+            ((docpack, lang, passages, mean_terms, embedder, dimension, likeness, trust),) = self._db.execute(
+                "select name, lang, passages, mean_terms, embedder, dimension, likeness, trust from docpack"
             ).fetchall()
             for (tag,) in self._db.execute("select lang from docpack union select lang from document").fetchall():
                 if not LANGUAGE.fullmatch(str(tag)):
@@ -81,6 +90,9 @@ class OpenIndex:
             """Digest of the model that made the vectors; empty where there are none."""
             self._dimension = int(dimension)
             self.likeness = min(0.99, max(0.0, float(likeness)))
+            """Mean similarity of its passages' vectors to each other."""
+            self.trust = min(MOST_TRUST, max(1 / MOST_TRUST, float(trust)))
+            """How much better than its words its vectors find; see ``trust``."""
             self.corpus = Corpus(passages=max(1, int(passages)), mean_terms=max(1.0, float(mean_terms)))
         except (sqlite3.Error, ValueError, TypeError) as error:
             self.close()
@@ -107,13 +119,32 @@ class OpenIndex:
         # Quoted, so that nothing a person types is read as FTS5's syntax; terms hold no quotes.
         return [number for (number,) in self._rows(_MATCHING, " OR ".join(f'"{term}"' for term in wanted), limit)]
 
+    def named(self, called: str, wanted: Sequence[str]) -> dict[int, bool]:
+        """The passages where something of this name begins; True for a whole document.
+
+        Args:
+            called: ``words.name`` of it.
+            wanted: its terms, all of them.
+        """
+        if not wanted:
+            return {}
+        found: dict[int, bool] = {}
+        begun: set[tuple[str, str]] = set()
+        for number, document, title, heading in self._rows(_NAMED, " AND ".join(f'"{t}"' for t in wanted), NAMESAKES):
+            for whole, text in ((True, title), (False, heading.rpartition(" > ")[2])):
+                section = (document, "" if whole else heading)
+                if section not in begun and name(text) == called:
+                    begun.add(section)
+                    found.setdefault(number, whole)
+        return found
+
     def stored(self, numbers: Sequence[int]) -> dict[int, Stored]:
         """Passages by their number."""
         return {number: _stored(row, self.docpack) for number, *row in self._rows(_PASSAGES, _json(numbers))}
 
-    def vectors(self) -> VectorStore:
-        """The passages' vectors, in this file."""
-        return stored_vectors(self._db.conn, passages=self.corpus.passages, dimension=self._dimension)
+    def vectors(self, kind: str = "auto") -> VectorStore:
+        """The passages' vectors, in this file; ``kind`` as ``vectors.stored_vectors`` takes it."""
+        return stored_vectors(self._db.conn, kind, passages=self.corpus.passages, dimension=self._dimension)
 
     def vector_rows(self) -> list[tuple[int, bytes]]:
         """Every passage's number and packed vector, for stores elsewhere."""

@@ -1,4 +1,4 @@
-"""Finding passages by a question's words and meaning, over the indexes of all installed docpacks.
+"""Finding passages by a question's words and meaning, over the indexes of all docpacks: the release's, and the added.
 
     1 cut      the question into terms and pieces of words, as the documents were
     2 weigh    each by how rare it is
@@ -7,12 +7,14 @@
     5 fuse     both opinions
 
 What shares too little with the question is not found at all, so that the box can say that its documents don't tell.
-Telling which passage answers is left to the model.
+Telling which passage answers is left to the model. Documents may be added while a box runs: where their index is
+another file than it was, everything is opened anew.
 """
 
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -21,66 +23,50 @@ from typing import Self
 from appliance.errors import FieldpostError, KnowledgeError
 from appliance.exchange import Passage
 from appliance.knowledge.fuse import CLOSE, Hit, fused
+from appliance.knowledge.match import CANDIDATES, matches
 from appliance.knowledge.opened import OpenIndex
-from appliance.knowledge.rank import Asked, score
 from appliance.knowledge.vectors import Embedder, Vector, VectorStore
-from appliance.knowledge.words import asked
-from bundles.format.index_file import grams, key
-
-CANDIDATES = 48
-"""Passages of an index that are ranked with care."""
-
-READ = 60_000
-"""Entries of FTS5's lists that one question may read in an index: bounds its time whatever the index's size. Rare terms
-come first; in an index of a few thousand passages nothing is left out."""
-
-LEAST = 0.12
-"""Where no passage fits so much, all were found by chance. Of XQuAD's and AfriQA's questions whose passage is there
-about 1 in 100 fall below it; of questions about other things half in an index of hundreds, most in a small one."""
-
-UNTRANSLATED_LEAST = 0.03
-"""The same for a question in another language than the documents'."""
 
 SPOKEN = 0.5
 """Weight of what is found by the question as it was spoken, beside its translation."""
 
-STORY = 8
-"""Telling terms from which a question is a story: most of it is in no document, and less fit must do."""
+_Stamp = tuple[int, int, int]
 
 
 class Retriever:
-    """Searches the installed docpacks. Any thread may ask. A context manager; ``close`` it otherwise."""
+    """Searches the docpacks. Any thread may ask. A context manager; ``close`` it otherwise."""
 
     def __init__(
         self,
-        indexes: Sequence[Path],
+        release: Sequence[Path],
         *,
+        added: Path | None = None,
         embedder: Embedder | None = None,
         store: Callable[[OpenIndex], VectorStore] = OpenIndex.vectors,
     ) -> None:
         """Open the indexes; with none, every search finds nothing.
 
         Args:
-            embedder: the model that made the indexes' vectors; without it, or in an index without vectors, only words
+            release: the indexes of the installed docpacks.
+            added: the index of the documents added since, which need not be there and may change.
+            embedder: makes vectors of questions; without it, or in an index that has none of its vectors, only words
                 are compared.
             store: where an index's vectors are searched.
 
         Raises:
-            KnowledgeError: a file is no index of ours, or its vectors are another model's.
+            KnowledgeError: an index of the release is none of ours. A damaged one of the added documents is left out.
         """
-        self._lock = threading.Lock()
+        self._release = list(release)
+        self._added = added
         self._embedder = embedder
+        self._store = store
+        self._lock = threading.Lock()
+        self._stamp: _Stamp | None = None
         self._indexes: list[tuple[OpenIndex, VectorStore | None]] = []
-        try:
-            for path in indexes:
-                index = OpenIndex(path)
-                self._indexes.append((index, None))
-                if embedder is not None and index.embedder:
-                    _check_same(path, index, embedder)
-                    self._indexes[-1] = (index, store(index))
-        except BaseException:
-            self.close()
-            raise
+        self.problems: list[str] = []
+        """What cannot be searched as it should, in sentences: for the status page."""
+        with self._lock:
+            self._open()
 
     def __enter__(self) -> Self:
         return self
@@ -92,11 +78,19 @@ class Retriever:
 
     def close(self) -> None:
         with self._lock:
-            for index, vectors in self._indexes:
-                if vectors is not None:
-                    vectors.close()
-                index.close()
-            self._indexes.clear()
+            _close(self._indexes)
+            self._indexes = []
+
+    @property
+    def empty(self) -> bool:
+        """No document at all."""
+        return not self._release and self._added_stamp() is None
+
+    @property
+    def passages(self) -> int:
+        """How many there are to be found."""
+        with self._lock:
+            return sum(index.corpus.passages for index, _ in self._indexes)
 
     def search(self, query: str, limit: int, *, spoken: str = "") -> list[Passage]:
         """The passages that fit the question best, best first, at most ``limit``; none when it is about other things.
@@ -111,8 +105,9 @@ class Retriever:
         """
         if limit < 1 or not (query.strip() or spoken.strip()):
             return []
-        vector = self._vector(query or spoken)
+        vector = self._vector(query or spoken)  # before the lock, because it takes longest
         with self._lock:
+            self._look()
             hits = [
                 replace(hit, order=order)
                 for order, (index, vectors) in enumerate(self._indexes)
@@ -129,6 +124,7 @@ class Retriever:
             KnowledgeError: there is no such document.
         """
         with self._lock:
+            self._look()
             for index, _ in self._indexes:
                 if index.docpack == docpack and (found := index.document(path)):
                     return found
@@ -137,13 +133,71 @@ class Retriever:
         )
 
     def _vector(self, text: str) -> Vector | None:
-        """The question's vector, made before the lock is taken; None where nothing can be compared with it."""
+        """The question's vector; None where nothing can be compared with it."""
         if self._embedder is None or not any(vectors is not None for _, vectors in self._indexes):
             return None
         try:
             return self._embedder.question(text)
         except FieldpostError:
             return None  # words alone still find most
+
+    def _look(self) -> None:
+        """Open everything anew if the added documents' index is another file than it was."""
+        if self._added_stamp() != self._stamp:
+            self._open()
+
+    def _added_stamp(self) -> _Stamp | None:
+        if self._added is not None:
+            with suppress(OSError):
+                found = self._added.stat()
+                return found.st_ino, found.st_size, found.st_mtime_ns
+        return None
+
+    def _open(self) -> None:
+        self._stamp = self._added_stamp()
+        opened: list[tuple[OpenIndex, VectorStore | None]] = []
+        problems: list[str] = []
+        try:
+            for path in self._release:
+                opened.append(self._opened(path, problems))
+            if self._added is not None and self._stamp is not None:
+                try:
+                    opened.append(self._opened(self._added, problems))
+                except KnowledgeError as error:
+                    problems.append(str(error))
+        except BaseException:
+            _close(opened)
+            raise
+        _close(self._indexes)
+        self._indexes = opened
+        self.problems = problems
+
+    def _opened(self, path: Path, problems: list[str]) -> tuple[OpenIndex, VectorStore | None]:
+        index = OpenIndex(path)
+        try:
+            if self._embedder is None or not index.embedder:
+                return index, None
+            if index.embedder != self._embedder.digest:
+                problems.append(
+                    f"{index.docpack} is searched by words only: its vectors were made by another embedding model "
+                    f"({index.embedder[:12]}) than the installed one ({self._embedder.digest[:12]})."
+                )
+                return index, None
+            try:
+                return index, self._store(index)
+            except KnowledgeError as error:  # Milvus is away
+                problems.append(f"{index.docpack} is searched by words only: {error.found}")
+                return index, None
+        except BaseException:
+            index.close()
+            raise
+
+
+def _close(indexes: Sequence[tuple[OpenIndex, VectorStore | None]]) -> None:
+    for index, vectors in indexes:
+        if vectors is not None:
+            vectors.close()
+        index.close()
 
 
 def _search(index: OpenIndex, vectors: VectorStore | None, vector: Vector | None, query: str, spoken: str) -> list[Hit]:
@@ -155,48 +209,21 @@ def _search(index: OpenIndex, vectors: VectorStore | None, vector: Vector | None
             raise KnowledgeError(
                 f"The vectors of {index.docpack} are damaged: {error}.", todo="Install the stick again."
             ) from error
+        except KnowledgeError:
+            nearest = []  # a store elsewhere is away: words alone still find most
         # As a share of the way from two texts that have nothing in common to two that are the same.
         near = {number: (similar - index.likeness) / (1 - index.likeness) for number, similar in nearest}
     hits: dict[int, Hit] = {}
-    # Without a translation only what both languages share can be found: then less must do.
-    for text, weight, least in ((query, 1.0, LEAST), (spoken, SPOKEN, LEAST if query else UNTRANSLATED_LEAST)):
-        for number, fit, enough, passage in _worded(index, text, list(near), least):
-            before = hits.get(number)
-            evident = enough or near.get(number, 0.0) >= CLOSE or (before is not None and before.evident)
-            fit = max(weight * fit, before.fit if before else 0.0)
-            hits[number] = Hit(number=number, fit=fit, near=near.get(number), evident=evident, passage=passage)
+    for text, weight, translated in ((query, 1.0, True), (spoken, SPOKEN, bool(query))):
+        for match in matches(index, text, also=list(near), translated=translated) if text.strip() else ():
+            before = hits.get(match.number)
+            close = near.get(match.number)
+            hits[match.number] = Hit(
+                number=match.number,
+                fit=max(weight * match.fit, before.fit if before else 0.0),
+                near=close,
+                trust=index.trust,
+                evident=match.enough or (close or 0.0) >= CLOSE or (before is not None and before.evident),
+                passage=match.passage,
+            )
     return list(hits.values())
-
-
-def _worded(index: OpenIndex, text: str, near: Sequence[int], least: float) -> list[tuple[int, float, bool, Passage]]:
-    """The passages that the words find, and those whose vectors are near: how they fit, and whether that is enough."""
-    terms = asked(text, index.lang)
-    pieces = [key(gram) for term in dict.fromkeys(terms) for gram in grams(term)]
-    frequency = index.frequency([*dict.fromkeys([*terms, *pieces])])
-    question = Asked(terms, index.corpus, frequency)
-    matching = index.matching(_affordable(frequency), CANDIDATES)
-    found = index.stored([*dict.fromkeys([*matching, *near])])
-    least *= min(1.0, STORY / max(1, len(question.weight)))
-    scored = [(number, score(question, stored.candidate), stored.passage) for number, stored in found.items()]
-    return [(number, fit, fit >= least, passage) for number, fit, passage in scored]
-
-
-def _affordable(frequency: Mapping[str, int]) -> list[str]:
-    """The rarest terms, as many as may be read."""
-    chosen: list[str] = []
-    left = READ
-    for term, passages in sorted(frequency.items(), key=lambda item: (item[1], item[0])):
-        left -= passages
-        if left < 0 and chosen:
-            break
-        chosen.append(term)
-    return chosen
-
-
-def _check_same(path: Path, index: OpenIndex, embedder: Embedder) -> None:
-    if index.embedder != embedder.digest:
-        raise KnowledgeError(
-            f"The vectors of {path} were made by another embedding model ({index.embedder[:12]}).",
-            needed=f"The bundle's own ({embedder.digest[:12]}) is needed.",
-            todo="Build the bundle again, and install it.",
-        )

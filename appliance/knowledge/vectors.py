@@ -14,6 +14,9 @@ import numpy as np
 import sqlite_vec
 from numpy.typing import NDArray
 
+from appliance.errors import ConfigError
+from appliance.exchange import Passage
+
 Vector = NDArray[np.float32]
 """Of length 1."""
 
@@ -49,6 +52,11 @@ class VectorStore(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+def embedded(passage: Passage) -> str:
+    """What a passage's vector is made of."""
+    return "\n".join(part for part in (passage.title, passage.heading, passage.text) if part)
 
 
 def packed(vectors: Vector) -> list[bytes]:
@@ -120,9 +128,26 @@ class SqliteVecVectors:
         pass
 
 
-def stored_vectors(db: sqlite3.Connection, *, passages: int, dimension: int, in_memory: int = IN_MEMORY) -> VectorStore:
-    """The vectors of an index file: in memory, or through sqlite-vec where they are too many."""
-    if 4 * passages * dimension <= in_memory or not hasattr(db, "enable_load_extension"):
+def stored_vectors(
+    db: sqlite3.Connection, kind: str = "auto", *, passages: int, dimension: int, in_memory: int = IN_MEMORY
+) -> VectorStore:
+    """The vectors of an index file.
+
+    Args:
+        kind: ``numpy``: in memory; ``sqlite-vec``: within SQLite; ``auto``: in memory as long as they take no more of
+            it than ``in_memory`` bytes, or this Python may load no extensions.
+
+    Raises:
+        ConfigError: sqlite-vec is wanted, and this Python may load no extensions.
+    """
+    loads = hasattr(db, "enable_load_extension")
+    if kind == "sqlite-vec" and not loads:
+        raise ConfigError(
+            '[knowledge] vectors is "sqlite-vec", and this Python may load no SQLite extensions.',
+            needed="Debian's own Python may.",
+            todo='Set vectors = "auto", or run Fieldpost with another Python.',
+        )
+    if kind == "numpy" or (kind == "auto" and (4 * passages * dimension <= in_memory or not loads)):
         return ExactVectors(db)
     db.enable_load_extension(True)
     try:

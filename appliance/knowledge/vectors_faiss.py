@@ -21,16 +21,16 @@ _LINKS, _BUILD, _SEARCH = 32, 200, 128
 class FaissVectors:
     """One index's vectors as a graph."""
 
-    def __init__(self, rows: Sequence[tuple[int, bytes]], folder: Path) -> None:
-        """Read the graph of these vectors from the folder, or build it there.
+    def __init__(self, rows: Sequence[tuple[int, bytes]], folder: Path | None) -> None:
+        """Read the graph of these vectors from the folder, or build it there; without one, in memory only.
 
         Args:
             rows: numbers of passages and their packed vectors, at least one.
         """
         self._numbers = [number for number, _ in rows]
         digest = hashlib.sha256(b"".join(value for _, value in rows)).hexdigest()
-        kept = folder / f"{digest[:32]}.faiss"
-        if kept.exists():
+        kept = folder / f"{digest[:32]}.faiss" if folder else None
+        if kept and kept.exists():
             self._graph = faiss.read_index(str(kept))
             return
         vectors = unpacked([value for _, value in rows])
@@ -38,7 +38,9 @@ class FaissVectors:
         self._graph.hnsw.efConstruction = _BUILD
         self._graph.hnsw.efSearch = _SEARCH
         self._graph.add(vectors)
-        folder.mkdir(parents=True, exist_ok=True)
+        if kept is None:
+            return
+        kept.parent.mkdir(parents=True, exist_ok=True)
         being_written = kept.with_suffix(".part")
         faiss.write_index(self._graph, str(being_written))
         being_written.replace(kept)
@@ -55,6 +57,6 @@ class FaissVectors:
         self._graph = None
 
 
-def faiss_store(folder: Path) -> Callable[[OpenIndex], VectorStore]:
+def faiss_store(folder: Path | None) -> Callable[[OpenIndex], VectorStore]:
     """What a ``Retriever`` takes as its store; graphs are kept in the folder."""
     return lambda index: FaissVectors(index.vector_rows(), folder)

@@ -84,6 +84,16 @@ def terms(text: str, lang: str) -> list[str]:
     return found
 
 
+def name(text: str) -> str:
+    """A title or heading, or a question that may be one, so that the same words are the same name."""
+    return " ".join(_fold(word) for word in words(text))
+
+
+def stemmed(lang: str) -> bool:
+    """Whether the endings of this language are known."""
+    return lang.partition("-")[0] in _STEMMERS
+
+
 def asked(text: str, lang: str) -> list[str]:
     """The telling terms of a question, in order, each as often as it is said; empty when it has none."""
     stop = STOP_WORDS.get(lang.partition("-")[0], frozenset())

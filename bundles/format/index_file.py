@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 APPLICATION_ID = 0x46706978  # "Fpix"
-FORMAT = 4
+FORMAT = 5
 """SQLite's ``user_version`` of the file."""
 PAGE = 4096
 
 _SCHEMA = (
     # Fractions have no type here: of whole numbers in a FLOAT column, SQLite 3.54 makes other bytes than 3.50.
     """CREATE TABLE docpack (name TEXT PRIMARY KEY, lang TEXT, passages INTEGER, mean_terms, embedder TEXT,
-    dimension INTEGER, likeness)""",
+    dimension INTEGER, likeness, trust)""",
     "CREATE TABLE document (path TEXT PRIMARY KEY, title TEXT, lang TEXT, text TEXT)",
     """CREATE TABLE passage (number INTEGER PRIMARY KEY, id TEXT, document TEXT, start INTEGER, "end" INTEGER,
     page INTEGER, title TEXT, heading TEXT, text TEXT, terms TEXT)""",
@@ -70,6 +70,9 @@ class PackRow:
     """Digest of the model that made the vectors; empty where there are none."""
     dimension: int
     likeness: float
+    """Mean similarity of the passages' vectors to each other."""
+    trust: float
+    """How much better than words the vectors were measured to find."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +135,7 @@ def _fill(db: sqlite3.Connection, pack: PackRow, documents: Iterable[DocumentRow
     for name, size in _LISTS.items():
         db.execute("INSERT INTO listed (listed, rank) VALUES (?, ?)", (name, size))
     db.execute("BEGIN")
-    db.execute("INSERT INTO docpack VALUES (?, ?, ?, ?, ?, ?, ?)", [getattr(pack, f.name) for f in fields(pack)])
+    db.execute("INSERT INTO docpack VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [getattr(pack, f.name) for f in fields(pack)])
     number = waiting = 0
     for document in documents:
         db.execute("INSERT INTO document VALUES (?, ?, ?, ?)", _columns(document))

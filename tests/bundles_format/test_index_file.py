@@ -32,7 +32,9 @@ def document(path, *texts, dimension=0, page=None):
 
 def written(path, *documents, dimension=0):
     count = sum(len(one.passages) for one in documents)
-    pack = PackRow(name="p", lang="sw", passages=count, mean_terms=3.0, embedder="", dimension=dimension, likeness=0.0)
+    pack = PackRow(
+        name="p", lang="sw", passages=count, mean_terms=3.0, embedder="", dimension=dimension, likeness=0.0, trust=1.0
+    )
     write_index_file(path, pack, documents)
     return path
 

@@ -4,11 +4,11 @@ from appliance.exchange import Passage
 from appliance.knowledge.fuse import Hit, fused
 
 
-def hit(number: int, fit: float, near: float | None) -> Hit:
+def hit(number: int, fit: float, near: float | None, trust: float = 1.0) -> Hit:
     passage = Passage(
         id=str(number), docpack="p", document="d", title="", heading="", lang="en", text="", start=0, end=0
     )
-    return Hit(number=number, fit=fit, near=near, evident=True, passage=passage)
+    return Hit(number=number, fit=fit, near=near, trust=trust, evident=True, passage=passage)
 
 
 def order(*hits: Hit) -> list[int]:
@@ -26,6 +26,11 @@ def test_whoever_is_sure_decides() -> None:
 
 def test_both_together_beat_one() -> None:
     assert order(hit(1, 0.5, 0.1), hit(2, 0.1, 0.5), hit(3, 0.45, 0.45))[0] == 3
+
+
+def test_vectors_that_find_badly_are_heard_little() -> None:
+    assert order(hit(1, 0.45, 0.30, 1.3), hit(2, 0.35, 0.45, 1.3)) == [2, 1]
+    assert order(hit(1, 0.45, 0.30, 0.7), hit(2, 0.35, 0.45, 0.7)) == [1, 2]
 
 
 def test_what_is_not_among_the_nearest_counts_as_the_last_of_them() -> None:

@@ -17,7 +17,7 @@ from appliance.knowledge.document import Document
 from appliance.knowledge.index import build_index
 from appliance.knowledge.ingest import Reader
 from appliance.knowledge.library import DOCPACK, Library
-from appliance.knowledge.shelf import Shelf
+from appliance.knowledge.retrieve import Retriever
 from bundles.format.index_file import FORMAT
 from tests.knowledge.reading import put
 from tests.support.office import docx, paragraph
@@ -40,17 +40,17 @@ def release(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def shelf(library: Library, release: Path) -> Iterator[Shelf]:
-    with Shelf([release], library.index) as opened:
+def shelf(library: Library, release: Path) -> Iterator[Retriever]:
+    with Retriever([release], added=library.index) as opened:
         yield opened
 
 
-def found(shelf: Shelf, query: str) -> list[str]:
+def found(shelf: Retriever, query: str) -> list[str]:
     return [passage.id for passage in shelf.search(query, 3)]
 
 
 def test_a_running_box_answers_from_what_is_added_and_no_more_from_what_is_removed(
-    library: Library, shelf: Shelf, reader: Reader, tmp_path: Path
+    library: Library, shelf: Retriever, reader: Reader, tmp_path: Path
 ) -> None:
     assert found(shelf, "goat hay") == []
     library.add(put(tmp_path, "goats.md", GOATS), reader)
@@ -68,13 +68,13 @@ def test_a_running_box_answers_from_what_is_added_and_no_more_from_what_is_remov
 
 
 def test_a_language_that_is_none_is_refused_before_it_closes_the_index_to_all(
-    library: Library, shelf: Shelf, reader: Reader, tmp_path: Path
+    library: Library, shelf: Retriever, reader: Reader, tmp_path: Path
 ) -> None:
     library.add(put(tmp_path, "goats.md", GOATS), reader)
     with pytest.raises(KnowledgeError, match="'Kiswahili' is no language's tag"):
         library.add(put(tmp_path, "hens.md", HENS), reader, lang="Kiswahili")
     assert found(shelf, "goat hay") == [f"{DOCPACK}/goats.md#1"]
-    assert shelf.problem == ""
+    assert shelf.problems == []
 
 
 def test_the_list_tells_what_is_there(library: Library, reader: Reader, tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_the_list_tells_what_is_there(library: Library, reader: Reader, tmp_path
 
 
 def test_the_file_itself_is_kept_and_a_new_edition_takes_its_place(
-    library: Library, shelf: Shelf, reader: Reader, tmp_path: Path
+    library: Library, shelf: Retriever, reader: Reader, tmp_path: Path
 ) -> None:
     library.add(put(tmp_path, "goats.md", GOATS), reader)
     library.add(put(tmp_path, "goats.md", GOATS.replace(b"hay", b"leaves")), reader)
@@ -151,13 +151,13 @@ def test_an_old_index_is_made_anew_and_a_good_one_left_alone(
 
 
 def test_a_damaged_index_of_added_documents_does_not_silence_the_release(
-    library: Library, shelf: Shelf, reader: Reader, tmp_path: Path
+    library: Library, shelf: Retriever, reader: Reader, tmp_path: Path
 ) -> None:
     library.add(put(tmp_path, "goats.md", GOATS), reader)
     assert found(shelf, "goat hay")
     library.index.write_bytes(b"junk" * 500)
     assert found(shelf, "boil water") == ["guides/water.md#1"]
-    assert "index.sqlite" in shelf.problem
+    assert "index.sqlite" in shelf.problems[0]
 
 
 STEPS = frozenset({"os.rename", "os.remove", "os.link", "sqlite3.connect", "os.mkdir"})
@@ -205,7 +205,7 @@ def test_a_pulled_plug_at_any_step_leaves_the_old_or_the_new(library: Library, r
         shutil.copytree(before, folder)
         killed = add_and_die(library, folder, new, document, len(outcomes) + 1)
         library.refresh()
-        with Shelf([], library.index) as opened:
+        with Retriever([], added=library.index) as opened:
             (passage,) = opened.search("goat feeding", 3)
         (kept,) = (folder / "files").iterdir()
         outcomes.append("leaves" if "leaves" in passage.text else "hay")
@@ -249,7 +249,7 @@ def test_two_who_add_at_once_both_do(library: Library, tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(add, files))
     assert [one.name for one in library.documents()] == [file.name for file in files]
-    with Shelf([], library.index) as opened:
+    with Retriever([], added=library.index) as opened:
         assert len(opened.search("number written", 10)) == 4
 
 

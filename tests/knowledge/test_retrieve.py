@@ -132,6 +132,22 @@ def test_what_the_documents_are_not_about_is_not_found(retriever: Retriever) -> 
         assert retriever.search(question, 3) == []
 
 
+def test_a_question_that_is_a_title_or_heading_finds_what_is_called_so(tmp_path: Path) -> None:
+    often = "Malaria and fever: a mosquito net helps against malaria, and fever in malaria is treated. "
+    for name, text in {
+        "nets.md": f"# Nets\n\n{often * 3}\n\n## When to go\n\nAt dusk.\n",
+        "fever.md": f"# Fever\n\n{often * 3}\n\n## How to help?\n\n{often}\n",
+        "malaria.md": "# Malaria and fever\n\nIt comes at night.\n\n## Why the nets\n\nThey keep it out.\n",
+    }.items():
+        (tmp_path / name).write_text(text)
+    build_index([*tmp_path.glob("*.md")], docpack="p", language="en", out=tmp_path / "i.sqlite")
+    with Retriever([tmp_path / "i.sqlite"]) as opened:
+        assert opened.search("Malaria and fever", 1)[0].text == "It comes at night."
+        assert opened.search("why the NETS?", 1)[0].text == "They keep it out."
+        assert opened.search("When to go?", 1)[0].text == "At dusk."
+        assert opened.search("malaria fever net", 1)[0].document != "malaria.md"  # like the name is not the name
+
+
 def test_a_long_story_still_finds_what_it_is_about(retriever: Retriever) -> None:
     story = (
         "My neighbour Amina walked from her mother's village yesterday evening carrying two baskets of mangoes for the"

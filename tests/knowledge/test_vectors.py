@@ -1,21 +1,25 @@
 """Vectors in the index: what is near is found without a shared word, another model's are refused, words do without."""
 
+import importlib.util
 import json
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from appliance.engine.embedding import open_embedder
-from appliance.errors import EngineError, KnowledgeError
+from appliance.errors import ConfigError, EngineError, KnowledgeError
 from appliance.knowledge.index import build_index
 from appliance.knowledge.opened import OpenIndex
 from appliance.knowledge.retrieve import Retriever
-from appliance.knowledge.vectors import ExactVectors, likeness, packed, stored_vectors, unpacked
+from appliance.knowledge.stores import vector_store
+from appliance.knowledge.vectors import ExactVectors, VectorStore, likeness, packed, stored_vectors, unpacked
 from bundles.format.digest import digest_of_file
 
 MEANINGS = ["fever hot temperature", "water drink thirsty", "goat animal cattle", "maize crop field"]
@@ -78,12 +82,95 @@ def test_an_embedder_that_fails_leaves_the_words(index: Path) -> None:
         assert opened.search("goat hay", 1)[0].document == "2.md"
 
 
-def test_another_models_vectors_are_refused(index: Path) -> None:
+def test_another_models_vectors_are_left_alone_and_said(index: Path) -> None:
     other = Meanings()
     other.digest = "o" * 64  # type: ignore[misc]
-    with pytest.raises(KnowledgeError, match="another embedding model") as refusal:
-        Retriever([index], embedder=other)
-    assert "mmmmmmmmmmmm" in str(refusal.value)
+    with Retriever([index], embedder=other) as opened:
+        assert opened.search("My cattle are thin", 1) == []
+        assert opened.search("goat", 1)[0].document == "2.md"
+        (problem,) = opened.problems
+    assert "another embedding model (mmmmmmmmmmmm)" in problem
+    with Retriever([index], embedder=Meanings()) as opened:
+        assert opened.problems == []
+
+
+class Slow(Meanings):
+    """Waits with a question's vector until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.asked, self.go = threading.Event(), threading.Event()
+
+    def question(self, text: str) -> np.ndarray:
+        self.asked.set()
+        assert self.go.wait(60)
+        return super().question(text)
+
+
+def test_a_question_whose_vector_takes_long_holds_up_nobody(index: Path) -> None:
+    slow = Slow()
+    with Retriever([index], embedder=slow) as opened, ThreadPoolExecutor(1) as threads:
+        first = threads.submit(opened.search, "goat hay", 1)
+        assert slow.asked.wait(60)
+        try:
+            assert opened.document("p", "2.md")[0] == "2"  # needs the same indexes
+        finally:
+            slow.go.set()
+        assert first.result(60)[0].document == "2.md"
+
+
+class Away:
+    """A store that is not there when it is asked."""
+
+    def nearest(self, vector: np.ndarray, limit: int) -> list[tuple[int, float]]:
+        raise KnowledgeError("Milvus at http://10.0.0.5:19530 failed.")
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_store_that_is_away_leaves_the_words(index: Path) -> None:
+    def refuses(opened: OpenIndex) -> VectorStore:
+        raise KnowledgeError("Milvus at http://10.0.0.5:19530 failed.")
+
+    with Retriever([index], embedder=Meanings(), store=lambda _: Away()) as opened:
+        assert opened.search("goat hay", 1)[0].document == "2.md"
+    with Retriever([index], embedder=Meanings(), store=refuses) as opened:
+        assert opened.search("goat hay", 1)[0].document == "2.md"
+        assert "10.0.0.5" in opened.problems[0]
+
+
+def test_each_kind_of_store_is_had_or_says_what_it_needs(index: Path, tmp_path: Path) -> None:
+    opened = OpenIndex(index)
+    assert isinstance(vector_store("numpy")(opened), ExactVectors)
+    if not hasattr(sqlite3.Connection, "enable_load_extension"):
+        with pytest.raises(ConfigError, match="may load no SQLite extensions"):
+            vector_store("sqlite-vec")(opened)
+    opened.close()
+    for kind, module in (("faiss", "faiss"), ("milvus", "pymilvus")):
+        if importlib.util.find_spec(module) is None:
+            with pytest.raises(ConfigError, match=rf"fieldpost\[{kind}\]"):
+                vector_store(kind, milvus=str(tmp_path / "m.db"))
+
+
+class Backwards(Meanings):
+    """An embedder that puts passages anywhere but where their sentences are."""
+
+    def question(self, text: str) -> np.ndarray:
+        return -super().question(text)
+
+
+def test_vectors_are_trusted_as_far_as_they_find_again_what_was_taken_apart(tmp_path: Path) -> None:
+    for number, meaning in enumerate(MEANINGS * 3):
+        text = f"The {meaning} was seen by {number} people here. Later the {meaning} came to all of us."
+        (tmp_path / f"{number}.md").write_text(f"# {number}\n\n{text}\n")
+    trusted = {}
+    for name, embedder in (("good", Meanings()), ("bad", Backwards())):
+        out = tmp_path / f"{name}.sqlite"
+        build_index(sorted(tmp_path.glob("*.md")), docpack="p", language="en", out=out, embedder=embedder)
+        opened = OpenIndex(out)
+        trusted[name] = opened.trust
+        opened.close()
+    assert trusted["bad"] < 0.8 * trusted["good"]
 
 
 def test_indexes_with_and_without_vectors_are_searched_together(index: Path, tmp_path: Path) -> None:
