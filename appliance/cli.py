@@ -126,7 +126,7 @@ def status(home: Path, as_json: bool) -> None:
     fieldpost status --home /srv/fieldpost
     """
     from appliance.box import documents_of
-    from appliance.engine.confine import available
+    from appliance.confine import available
     from appliance.log.store import Log
     from appliance.metrics import look, vitals
     from appliance.power import Standing, stand

@@ -11,7 +11,7 @@ import base64
 from pathlib import Path
 
 from appliance.child import attach, error_to_message
-from appliance.engine.confine import confine
+from appliance.confine import confine
 from appliance.errors import EngineError
 
 

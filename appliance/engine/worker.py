@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.child import attach, error_to_message, inbox
-from appliance.engine.confine import confine
+from appliance.confine import confine
 from appliance.engine.offload import OFF
 from appliance.errors import EngineError
 

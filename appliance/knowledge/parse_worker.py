@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from appliance import confine
 from appliance.child import Wire, attach
-from appliance.knowledge import confine
 from appliance.knowledge.draft import MAX_TEXT, Draft, Progress, Unreadable, plain
 from appliance.knowledge.parse_epub import parse_epub
 from appliance.knowledge.parse_html import parse_html

@@ -1,4 +1,4 @@
-"""appliance.engine.confine: what a caged process can no longer do, tried from inside; and that the worker is caged."""
+"""appliance.confine: what a caged process can no longer do, tried from inside; and that the worker is caged."""
 
 import json
 import subprocess
@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from appliance.confine import available
 from appliance.engine.client import WorkerEngine
-from appliance.engine.confine import available
 
 TRIES = """
 import errno, json, os, socket, subprocess, sys, threading
 from pathlib import Path
-from appliance.engine.confine import confine
+from appliance.confine import confine
 mine, box, cache = map(Path, sys.argv[1:])
 held = confine(read=[mine], write=[cache])
 def tried(act):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.knowledge import confine
+from appliance import confine
 
 
 def in_child(act: Callable[[], object]) -> str:
@@ -31,8 +31,7 @@ def in_child(act: Callable[[], object]) -> str:
 
 
 def landlock() -> bool:
-    asked = confine._libc.syscall(confine._LANDLOCK_CREATE_RULESET, None, 0, confine._LANDLOCK_VERSION)
-    return int(asked) > 0
+    return "own-files-only" in confine.available()
 
 
 needs_landlock = pytest.mark.skipif(not landlock(), reason="needs a kernel with Landlock")
@@ -51,6 +50,13 @@ def test_no_network_can_be_reached() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = server.getsockname()
         assert "Error" in in_child(lambda: socket.create_connection(address, 1))
+
+
+def test_no_program_is_started_and_no_other_process_touched() -> None:
+    if "no-network" not in confine.available():
+        pytest.skip("needs a kernel with seccomp filters")
+    assert "PermissionError" in in_child(lambda: os.kill(os.getppid(), 0))
+    assert "PermissionError" in in_child(lambda: os.execv("/bin/true", ["true"]))
 
 
 def test_what_it_may_write_is_bounded(tmp_path: Path) -> None:
