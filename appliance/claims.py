@@ -131,6 +131,14 @@ def _all_words(text: str, lang: str) -> list[str]:
     return [word.text.casefold() for word in words(text)]
 
 
+def _apart(text: str, lang: str) -> list[str]:
+    """Pairs of signs with one between them: they stand together in a sentence that leaves that one out."""
+    if lang not in UNSPACED:
+        return []
+    signs = [c for c in text if c.isalnum()]
+    return [a + b for a, b in zip(signs, signs[2:], strict=False)]
+
+
 def _same(word: str, other: str, lang: str) -> bool:
     """The same word, perhaps bent; looser than for a glossary, because nothing is put in its place."""
     if lang in UNSPACED or word == other:
@@ -167,7 +175,7 @@ def _windows(text: str, lang: str) -> tuple[_Window, ...]:
         _Window(
             start=start,
             end=end,
-            words=frozenset(_all_words(text[start:end], lang)),
+            words=frozenset([*_all_words(text[start:end], lang), *_apart(text[start:end], lang)]),
             numbers=frozenset(numbers(text[start:end])),
             negations=_negations(text[start:end], lang),
         )

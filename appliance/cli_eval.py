@@ -13,6 +13,7 @@ from appliance.config import Home
 from appliance.errors import EvalError
 
 _file = click.Path(path_type=Path, dir_okay=False)
+_there = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
 @click.command("eval")
@@ -20,9 +21,11 @@ _file = click.Path(path_type=Path, dir_okay=False)
 @click.option("--set", "set_name", help="Which evaluation set of the bundle. Default: all, one after the other.")
 @click.option("--adapter", help="Answer through this adapter of the bundle.")
 @click.option("--limit", type=click.IntRange(min=1), help="Ask at most so many questions, the same ones each time.")
-@click.option("--baseline", type=_file, help="Compare with what an earlier release printed with --json.")
+@click.option("--baseline", type=_there, help="Compare with what an earlier release printed with --json.")
 @click.option("--record", type=_file, help="Write the least that a box with this release must reach.")
-@click.option("--thresholds", "least_file", type=_file, help="Check against such a file; exit 1 if something is below.")
+@click.option(
+    "--thresholds", "least_file", type=_there, help="Check against such a file; exit 1 if something is below."
+)
 @json_option
 def evaluate(
     home: Path,

@@ -51,6 +51,12 @@ def test_a_lost_negation_is_no_support_in_any_of_these_languages(lang, text, sai
     assert not support(other, [quoted], lang).enough
 
 
+def test_a_chinese_sentence_may_leave_signs_out():
+    quoted = replace(passage("洗手前请先用干净的水冲洗双手，再用肥皂搓洗至少二十秒。"), lang="zh")
+    assert support("洗手请先用净的水冲双手，用肥皂搓至少十秒。", [quoted], "zh").enough
+    assert not support("秒十二少至洗搓皂肥用再，手双洗冲水的净干用先请前手洗。", [quoted], "zh").enough
+
+
 def test_the_place_is_the_sentence_itself():
     at = replace(passage(WATER), start=100, end=100 + len(WATER))
     place = support("Let it cool with the lid on.", [passage("Wash your hands."), at], "en")

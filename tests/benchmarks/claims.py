@@ -75,7 +75,8 @@ def _long(text: str) -> list[str]:
 
 
 def _shortened(sentence: str, lang: str, chosen: random.Random) -> str:
-    parts = list(sentence) if lang == "zh" else sentence.split()
+    # In Chinese, signs beside a digit stay with it: without the year's sign two numbers would be one.
+    parts = re.findall(r"\D?\d(?:\S?\d)*\D?|\D", sentence) if lang == "zh" else sentence.split()
     keep = re.compile(r"\d|^(?:not|no|never|without|nor|sin|nunca|ni|не|нет|без|ни|[不没無无勿别未])$", re.IGNORECASE)
     kept = [part for part in parts if keep.search(part.strip(".,;:()")) or chosen.random() >= 0.25]
     return ("" if lang == "zh" else " ").join(kept)

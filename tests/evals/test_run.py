@@ -28,6 +28,12 @@ def test_the_command_reports_each_language_and_question_compares_records_and_che
     assert report["speed"]["tokens_per_s"] > 0 and report["speed"]["peak_rss_mb"] > 20
     assert digest_of(demo_site.home / "data") == before, "an evaluation leaves no trace on the box"
 
+    done = run("fieldpost", "eval", "--home", demo_site.home, "--thresholds", least, "--json")
+    checked = json.loads(done.stdout)
+    assert checked["below"] == [] and checked["set"] == "questions" and len(checked["questions"]) == 6
+    missing = run("fieldpost", "eval", "--home", demo_site.home, "--thresholds", tmp_path / "none.json", check=False)
+    assert missing.returncode == 2 and "none.json" in missing.stderr
+
     # Every question turned over, and a bar out of reach: both must be told.
     earlier = {**report, "questions": [{**q, "right": not q["right"]} for q in report["questions"]]}
     (tmp_path / "earlier.json").write_text(json.dumps(earlier))
