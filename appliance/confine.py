@@ -34,7 +34,8 @@ _NEW_USER, _NEW_NET, _NEW_IPC = 0x10000000, 0x40000000, 0x08000000
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on every architecture
 _READ = 0b1100  # READ_FILE, READ_DIR
-_WRITE = _READ | 0b10 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 14  # WRITE_FILE, REMOVE_FILE, MAKE_DIR, MAKE_REG, TRUNCATE
+# WRITE_FILE, REMOVE_FILE, MAKE_DIR, MAKE_REG, TRUNCATE; IOCTL_DEV, for graphics cards
+_WRITE = _READ | 0b10 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 14 | 1 << 15
 _FOLDERS_ONLY = 0b1000 | 1 << 5 | 1 << 7 | 1 << 8
 _RIGHTS_SINCE = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}
 """Rights on files that a version of Landlock knows."""

@@ -20,7 +20,7 @@ class Loaded:
     cells: int
     """Tokens that all of them may use together."""
     confined: tuple[str, ...]
-    """What the process cannot do; see ``appliance.engine.confine``."""
+    """What the process cannot do; see ``appliance.confine``."""
     offload: str
     """What a graphics card takes of it, in words."""
 
