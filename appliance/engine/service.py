@@ -135,7 +135,7 @@ class Service:
         )
         while True:
             probe = self._next_probe()
-            if self._batcher.idle and probe is None:
+            if self._batcher.idle:
                 self._rest()
             self._hear(wait=self._batcher.idle and probe is None)
             if not self._batcher.idle:
@@ -224,6 +224,7 @@ class Service:
         if all(len(self._measured.get(size, ())) >= ROUNDS for size in SIZES):
             self._take_curve(CostCurve.of(self._measured))
             self._keep_curve()
+            self._worked = True
             return None
         # Size by size within a round: what disturbs for a while disturbs all sizes alike.
         return min(SIZES, key=lambda size: (len(self._measured.get(size, ())), size))

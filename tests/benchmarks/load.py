@@ -111,10 +111,18 @@ class Ours:
     def __init__(self, engine: WorkerEngine, path: Path) -> None:
         self._engine = engine
         self.path = path
-        raw = Path(f"/proc/{engine.pid}/environ").read_bytes().decode()
-        named = dict(entry.split("=", 1) for entry in raw.split("\0") if "=" in entry)
-        self.environment = {name: value for name, value in named.items() if name.startswith(("OMP", "GOMP"))}
+
+    @property
+    def environment(self) -> dict[str, str]:
         """How its threads wait, for the others to wait alike."""
+        raw = Path(f"/proc/{self._engine.pid}/environ").read_bytes().decode()
+        named = dict(entry.split("=", 1) for entry in raw.split("\0") if "=" in entry)
+        return {name: value for name, value in named.items() if name.startswith(("OMP", "GOMP"))}
+
+    def adapt(self) -> None:
+        """Let its threads wait as they had better, and be up again."""
+        self._engine.adapt()
+        self._engine.count([Message(role="user", content="Are you there?")])
 
     def stream(self, prompt: str, tokens: int, adapter: str | None) -> Iterator[int]:
         count = 0
