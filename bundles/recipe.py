@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bundles.errors import RecipeError
+from bundles.foreign_weights import refuse_by_name
 from bundles.format.kinds import KINDS
 from bundles.recipe_table import FileSource, Source, Table
 
@@ -205,6 +206,7 @@ _Parts = tuple[tuple[Part, ...], set[str]]
 
 def _weights(table: Table) -> _Parts:
     keys = {"file", "hub", "revision", "sha256", "task"}
+    refuse_by_name(table.where, table.text("file"), str(table.raw.get("hub", "")))
     split = _FIRST_OF_SPLIT.fullmatch(table.text("file"))
     if split is None:
         return (Part(role="weights", source=table.source()),), keys

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bundles.foreign_weights import refuse_by_header
 from bundles.format.errors import ScanRefused
 from bundles.format.screen import TIMEOUT_S, ZIPPED, gguf_facts, refuse_dangerous, refuse_other_type
 
@@ -55,6 +56,7 @@ def scan_weights(path: Path, *, adapter: bool) -> GgufFacts:
     Raises:
         ScanRefused: it is no well-formed GGUF file, or an adapter stands for a model or the other way round.
     """
+    refuse_by_header(path)
     facts = gguf_facts(path, path.name, "templates")
     _refuse_nameless(facts, path)
     _check_templates(facts["templates"], path)

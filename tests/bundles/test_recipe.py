@@ -110,6 +110,10 @@ file = "questions.jsonl"
         (HEAD + MODEL.replace('"answers"', '"Answers!"'), "[[model]] number 1 name is 'Answers!'"),
         (HEAD + MODEL.replace('"1"', '"../1"'), "version is '../1'"),
         (HEAD + MODEL.replace('file = "a.gguf"', ""), "has no file"),
+        (HEAD + MODEL.replace("a.gguf", "model.safetensors"), "names safetensors weights (model.safetensors)"),
+        (HEAD + MODEL.replace("a.gguf", "model.safetensors") + 'hub = "Qwen/Qwen3-8B-AWQ"\n', "names AWQ weights"),
+        (HEAD + MODEL.replace("a.gguf", "model.safetensors") + 'hub = "x/M-GPTQ-Int4"\n', "names GPTQ weights"),
+        (HEAD + MODEL.replace("a.gguf", "m-FP8.safetensors"), "names FP8 weights"),
         (HEAD + MODEL.replace('"MIT"', "3"), "licence is 3"),
         (HEAD + MODEL + 'sha256 = "abc"\n', "sha256 is 'abc'"),
         (HEAD + MODEL + f'revision = "{"0" * 40}"\n', "a revision but no hub"),
@@ -129,6 +133,11 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, needle: str) -> None:
     with pytest.raises(RecipeError) as caught:
         load_recipe(write(tmp_path, text))
     assert needle in str(caught.value)
+
+
+def test_a_repository_may_be_called_anything_as_long_as_the_file_is_gguf(tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path, HEAD + MODEL + 'hub = "somebody/awq-gptq-fp8-GGUF"\n'))
+    assert recipe.components[0].label == "model/answers"
 
 
 def test_name_and_version_cannot_run_together_to_one_target(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """GGUF headers are read in a child with limits, and nothing that can run code gets through."""
 
+import json
 import os
 import struct
 from pathlib import Path
@@ -35,6 +36,24 @@ def test_a_model_is_no_adapter_and_the_other_way_round(tmp_path: Path) -> None:
         scan_weights(weights(tmp_path, gguf()), adapter=True)
     with pytest.raises(ScanRefused, match="type vocab"):
         scan_weights(weights(tmp_path, gguf({"general.type": "vocab"})), adapter=False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "tensors"),
+    [
+        ("AWQ", {"l.qweight": "I32", "l.qzeros": "I32", "l.scales": "F16"}),
+        ("GPTQ", {"l.qweight": "I32", "l.qzeros": "I32", "l.g_idx": "I32"}),
+        ("FP8", {"l.weight": "F8_E4M3", "l.weight_scale": "F32"}),
+        ("safetensors", {"l.weight": "BF16"}),
+    ],
+)
+def test_weights_for_other_engines_are_recognised_whatever_they_are_called(
+    tmp_path: Path, kind: str, tensors: dict[str, str]
+) -> None:
+    told = {name: {"dtype": type_, "shape": [1], "data_offsets": [0, 4]} for name, type_ in tensors.items()}
+    header = json.dumps({"__metadata__": {"format": "pt"}, **told}).encode()
+    with pytest.raises(ScanRefused, match=rf"holds {kind} weights.*GGUF only.*\[upstream\]"):
+        scan_weights(weights(tmp_path, struct.pack("<Q", len(header)) + header + bytes(4)), adapter=False)
 
 
 def head(tensors: int = 0, keys: int = 0, version: int = 3) -> bytes:
