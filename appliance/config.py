@@ -151,6 +151,14 @@ class SyncConfig:
 
     every_s: int = field(default=60, metadata={"least": 0})
     """Seconds between two tries while serving. 0 means only ``fieldpost sync run``."""
+    quiet: str = field(
+        default="", metadata={"pattern": r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d", "such": "07:00-18:30"}
+    )
+    """Hours, in the box's own time, in which only safety events use the link; empty for none."""
+    up_mb: int = field(default=0, metadata={"least": 0})
+    """Megabytes of the log a day that may go over a link; 0 means no bound. Safety events go beyond it."""
+    metered_mb: int = field(default=5, metadata={"least": 0})
+    """The same for a link that is paid by the byte; no release comes over such a link."""
     updates: str = field(default="install", metadata={"choices": ("install", "fetch", "never")})
     """What the hub may do with releases: have them installed, only fetched, or neither."""
     down_mb: int = field(default=50, metadata={"least": 0})

@@ -20,7 +20,7 @@ from appliance.sync.enrol import Enrolment, confirm, load_enrolment
 from appliance.sync.identity import Identity, load_or_make_identity
 from appliance.sync.outbox import LINK, STICK, Outbox, Sealed
 from appliance.sync.transport import HubLink, full_jitter
-from appliance.sync.update import note_desired
+from appliance.sync.update import load_desired, note_desired
 from appliance.sync.wire import read_receipt
 
 PATIENCE_S = 120.0
@@ -50,6 +50,10 @@ class SyncState:
     """Records that the hub has not acknowledged."""
     last_contact: str | None
     """ISO 8601, by the hub's clock, because the box's may be wrong."""
+    release_left: int | None
+    """Bytes to come of the release that the hub wants here; None when it wants none, or is not known yet."""
+    release_problem: str
+    """Why that release was refused, or does not work."""
 
 
 def sync_over_http(
@@ -58,6 +62,8 @@ def sync_over_http(
     wait: Callable[[int], float] = full_jitter,
     patience_s: float = PATIENCE_S,
     progress: Callable[[int], object] = lambda _: None,
+    allow: Callable[[str, int], bool] = lambda _stream, _size: True,
+    spend: Callable[[int], object] = lambda _: None,
 ) -> SyncReport:
     """Send everything that waits, the most urgent first. Without anything to say, nothing is sent at all.
 
@@ -65,6 +71,8 @@ def sync_over_http(
         wait: seconds before each further try when the link breaks.
         patience_s: how long another sync of this box may take before this one gives up.
         progress: told the number of records of each batch that has arrived.
+        allow: whether a batch of a stream and so many bytes may go now; others wait for another contact.
+        spend: told the bytes of each batch before it goes.
 
     Raises:
         SyncError: not enrolled, or the hub is away; whatever arrived, stays there, and the rest waits.
@@ -85,7 +93,8 @@ def sync_over_http(
                 contact.take(link.introduce(introduction), LINK)
             # Looked at anew after each batch: a safety record written meanwhile goes next, and what the hub turns out
             # to have lost is sealed again.
-            while batch := next((b for b in contact.seal() if b.sha not in sent), None):
+            while batch := next((b for b in contact.seal() if b.sha not in sent and allow(b.stream, b.size)), None):
+                spend(batch.size)
                 contact.outbox.mark_tried(batch)
                 contact.take(link.send(batch.sha, batch.path.read_bytes(), tried=batch.tried), LINK)
                 sent.add(batch.sha)
@@ -143,13 +152,16 @@ def sync_state(home: Home) -> SyncState:
     enrolment = load_enrolment(home)
     records = Log.count(home.log) if home.log.exists() else 0
     if enrolment is None:
-        return SyncState(hub=None, pending=records, last_contact=None)
+        return SyncState(hub=None, pending=records, last_contact=None, release_left=None, release_problem="")
     home.prepare_data()
     with Outbox(home.outbox) as outbox:
         pending = records - sum(outbox.acknowledged().values())
         last = outbox.last_contact()
+    desired = load_desired(home)
     return SyncState(
         hub=_name(enrolment),
+        release_left=desired.left if desired.release else None,
+        release_problem=desired.problem,
         pending=max(0, pending),
         last_contact=datetime.fromtimestamp(last.hub_time_ms / 1000, UTC).isoformat(timespec="seconds")
         if last
