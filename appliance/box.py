@@ -3,6 +3,7 @@
 Which rooms exist and what each needs is known here and nowhere else.
 """
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -44,9 +45,12 @@ from appliance.pipeline import Pipeline
 from appliance.release import Component, Release, load_release, read_revoked
 from appliance.safety.redact import redact
 from appliance.sync.identity import load_or_make_identity
+from appliance.sync.repair import repair_log
 
 WEAK_BELOW = 0.45
 """chrF below which a langpack's translations are flagged as weak: there people mostly cannot rely on a sentence."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +138,8 @@ def open_box(home: Home, *, recorded: bool = True) -> Iterator[Box]:
         log: Recorder = _Unrecorded()
         if recorded:
             home.prepare_data()
+            if repaired := repair_log(home):
+                _log.warning("%s", repaired)
             box = load_or_make_identity(home).box
             log = opened.enter_context(Log.open(home.log, box, LEAVES[config.safety.share]))
         embedder = opened.enter_context(release_embedder(config, release))

@@ -235,6 +235,30 @@ def status(data: Path, as_json: bool) -> None:
     )
 
 
+@main.command()
+@_data
+@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="A .jsonl file; made anew.")
+@click.option("--box", "boxes", multiple=True, help="Only this box; may be given again.")
+@click.option("--stream", "streams", multiple=True, type=click.Choice(STREAMS), help="Only this stream.")
+def export(data: Path, out: Path, boxes: tuple[str, ...], streams: tuple[str, ...]) -> None:
+    """Write what boxes sent to OUT, a record a line, each with the interval in which it was made.
+
+    \b
+    fieldpost-hub export --out chat.jsonl --stream chat --data /srv/hub
+    The interval (made_from, made_until) holds also for boxes whose clock is wrong; made_from is null where nothing
+    bounds it. Bodies are as redacted at the site; withheld and erased ones are null.
+    """
+    from appliance.files import write_private
+    from appliance.hub.export import exported
+    from appliance.hub.ingest import Hub
+
+    with Hub.open(data, make=False) as hub:
+        lines = exported(hub.storage, boxes=boxes, streams=streams or STREAMS)
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    write_private(out, text.encode())
+    click.echo(f"{text.count(chr(10))} records are in {out}.")
+
+
 for _command in (publish, group, rollout):
     main.add_command(_command)
 

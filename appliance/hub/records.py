@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 
 from appliance.errors import ForkDetected
 from appliance.hub.rollout import Told, read_told
-from appliance.hub.storage import Admitted, KnownBox
+from appliance.hub.storage import Admitted, Kept, KnownBox
 from appliance.log import chain
 from appliance.log.chain import GENESIS, STREAMS
 from appliance.log.erasure import read_request
@@ -143,6 +143,12 @@ class TableStorage:
             _forget(database, sha, batch)
             _listen(database, batch)
             archive()
+
+    def kept(self, box: str) -> list[Kept]:
+        names = "epoch, stream, seq, boot, mono_ms, wall_ms, received_ms, body"
+        with self._tables.reading() as database:
+            rows = database.rows(f"SELECT {names} FROM record WHERE box=? ORDER BY epoch, stream, seq", [box])  # noqa: S608
+        return [Kept(box=box, **dict(zip(names.split(", "), row, strict=True))) for row in rows]
 
     def told(self, release: str) -> list[Told]:
         with self._tables.reading() as database:

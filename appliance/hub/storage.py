@@ -37,6 +37,21 @@ class Admitted:
     revoked_ms: int | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A record as the hub has it, without what proves it."""
+
+    box: str
+    epoch: int
+    stream: str
+    seq: int
+    boot: int
+    mono_ms: int
+    wall_ms: int
+    received_ms: int
+    body: str | None
+
+
 class Storage(Protocol):
     """What the hub needs of its memory; closed by leaving its ``with`` block.
 
@@ -83,6 +98,9 @@ class Storage(Protocol):
         Raises:
             ForkDetected: it does not fit; nothing was changed.
         """
+
+    def kept(self, box: str) -> list[Kept]:
+        """Every record of a box, by epoch, stream and seq."""
 
     def told(self, release: str) -> list[Told]:
         """What boxes have said of a release, by its id."""

@@ -24,7 +24,8 @@ from appliance.log import chain, erasure
 from appliance.log.chain import GENESIS, STREAMS, Record
 from appliance.log.migrations import STEPS
 
-_COLUMNS = 'stream, seq, boot, mono_ms, wall_ms, egress, salt, body, "commitment", hash'
+COLUMNS = 'stream, seq, boot, mono_ms, wall_ms, egress, salt, body, "commitment", hash'
+"""Of a record, in the order in which ``to_record`` takes them."""
 _PAGE = 1000
 
 
@@ -161,14 +162,16 @@ class Log:
 
     def _insert(self, database: Database, stream: str, data: bytes, egress: bool) -> int:
         # Inside the transaction, so that times are in the order of the records whoever else appends.
-        mono_ms, wall_ms = time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000
+        # The clock that also counts while the machine sleeps: the hub dates records by what lies between them.
+        mono_ms = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+        wall_ms = time.time_ns() // 1_000_000
         salt = secrets.token_bytes(chain.salt_bytes(stream, egress))
         commitment = chain.commitment(salt, data)
         seq, previous = _head(database, stream)
         seq += 1
         link = chain.link(previous, stream, seq, self.boot, mono_ms, wall_ms, commitment)
         database.execute(
-            f"INSERT INTO log ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+            f"INSERT INTO log ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
             (stream, seq, self.boot, mono_ms, wall_ms, int(egress), salt, data, commitment, link),
         )
         _set_head(database, stream, seq, link)
@@ -182,9 +185,9 @@ class Log:
     def rows(self, stream: str, first: int, limit: int) -> list[Record]:
         """At most ``limit`` records of ``stream`` from seq ``first`` on, in order."""
         chain.stream_number(stream)
-        query = f"SELECT {_COLUMNS} FROM log WHERE stream = ? AND seq >= ? ORDER BY seq LIMIT ?"  # noqa: S608
+        query = f"SELECT {COLUMNS} FROM log WHERE stream = ? AND seq >= ? ORDER BY seq LIMIT ?"  # noqa: S608
         with self._read() as database:
-            return [_record(row) for row in database.execute(query, (stream, first, limit)).fetchall()]
+            return [to_record(row) for row in database.execute(query, (stream, first, limit)).fetchall()]
 
     def records(self, streams: Sequence[str] = STREAMS) -> Iterator[Record]:
         """Every record of some streams, stream by stream, in order; read a page at a time."""
@@ -327,7 +330,8 @@ def _set_head(database: Database, stream: str, seq: int, hash: bytes) -> None:
     database.execute("INSERT OR REPLACE INTO head (stream, seq, hash) VALUES (?, ?, ?)", (stream, seq, hash))
 
 
-def _record(row: tuple[Any, ...]) -> Record:
+def to_record(row: tuple[Any, ...]) -> Record:
+    """A row of the log's table as the record that it is."""
     stream, seq, boot, mono_ms, wall_ms, egress, salt, body, commitment, hash = row
     return Record(
         stream=stream,

@@ -39,6 +39,7 @@ class Background:
         self._home, self._config, self._record = home, config, record
         self._every_s = float(config.every_s) if every_s is None else every_s
         self._alive_at: float | None = None
+        self._told_at: float | None = None
         self._paid = False
         self._watch = LinkWatch()
         # A daemon: a request on a dead link must not keep the box from stopping. To be cut off is safe at any moment.
@@ -96,6 +97,15 @@ class Background:
         if enrolment and (enrolment.secret or sync_state(self._home).pending):
             terms = self._terms()
             sync_over_http(self._home, patience_s=0, allow=terms.allow, spend=self._spend)
+            self._tell_time()
+
+    def _tell_time(self) -> None:
+        """Once a day, write down what time the hub had: from it the hub dates what a box with a wrong clock records."""
+        last = sync_state(self._home).last_contact
+        if last and (self._told_at is None or time.monotonic() - self._told_at > ALIVE_S):
+            hub_time_ms = round(datetime.fromisoformat(last).timestamp() * 1000)
+            self._record("audit", {"v": 1, "event": "contact", "hub_time_ms": hub_time_ms})
+            self._told_at = time.monotonic()
 
     def _terms(self) -> Terms:
         self._paid = metered()

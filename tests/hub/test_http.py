@@ -1,5 +1,6 @@
 """The hub as a process, with links that break and a plug that is pulled: each record arrives once."""
 
+import json
 import socket
 import time
 from urllib.parse import urlsplit
@@ -177,10 +178,13 @@ def test_a_serving_box_syncs_by_itself_once_the_hub_is_back(hub, online, port, s
     with Background(online.home, SyncConfig(), online.write, every_s=0.05):
         eventually(lambda: "does not answer" in caplog.text)  # a hub that is away: the box goes on
         with serving("fieldpost-hub", "--data", hub.folder, port=port):
-            eventually(lambda: not sync_state(online.home).pending, within_s=60)
+            eventually(lambda: online.rows("audit") and not sync_state(online.home).pending, within_s=60)
         began = time.monotonic()
     assert time.monotonic() - began < 3
     assert same(online, "chat")
+    assert same(online, "audit")
+    (told,) = [json.loads(row.body) for row in online.rows("audit")]
+    assert abs(told["hub_time_ms"] / 1000 - time.time()) < 600, "what time the hub had, once"
 
 
 def test_a_port_that_is_taken_is_told(hub, port):
