@@ -138,7 +138,7 @@ def open_box(home: Home, *, recorded: bool = True) -> Iterator[Box]:
         log: Recorder = _Unrecorded()
         if recorded:
             home.prepare_data()
-            if repaired := repair_log(home):
+            if repaired := repair_log(home, LEAVES[config.safety.share]):
                 _log.warning("%s", repaired)
             box = load_or_make_identity(home).box
             log = opened.enter_context(Log.open(home.log, box, LEAVES[config.safety.share]))

@@ -248,15 +248,12 @@ def export(data: Path, out: Path, boxes: tuple[str, ...], streams: tuple[str, ..
     The interval (made_from, made_until) holds also for boxes whose clock is wrong; made_from is null where nothing
     bounds it. Bodies are as redacted at the site; withheld and erased ones are null.
     """
-    from appliance.files import write_private
-    from appliance.hub.export import exported
+    from appliance.hub.export import exported, write_lines
     from appliance.hub.ingest import Hub
 
     with Hub.open(data, make=False) as hub:
-        lines = exported(hub.storage, boxes=boxes, streams=streams or STREAMS)
-        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    write_private(out, text.encode())
-    click.echo(f"{text.count(chr(10))} records are in {out}.")
+        written = write_lines(out, exported(hub.storage, boxes=boxes, streams=streams or STREAMS))
+    click.echo(f"{written} records are in {out}.")
 
 
 for _command in (publish, group, rollout):

@@ -1,8 +1,10 @@
 """What the hub has, for other programs: a record a line, with the interval in which it was made."""
 
 import json
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from appliance.hub.dating import Made, Stamp, epochs
@@ -29,6 +31,23 @@ def exported(
         for record in kept:
             if record.stream in streams:
                 yield _line(known.site, record, made[record.epoch][record.stream, record.seq])
+
+
+def write_lines(path: Path, lines: Iterable[dict[str, Any]]) -> int:
+    """Write a JSON object a line into a file that only its owner can read; how many. It is whole, or as it was before.
+
+    Raises:
+        OSError: the disk.
+    """
+    draft = path.with_name(f"{path.name}.tmp")
+    draft.unlink(missing_ok=True)
+    written = 0
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as out:
+        for line in lines:
+            out.write(json.dumps(line, ensure_ascii=False) + "\n")
+            written += 1
+    draft.rename(path)
+    return written
 
 
 def _stamp(record: Kept) -> Stamp:

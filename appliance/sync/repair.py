@@ -5,7 +5,7 @@ history goes on. Where not, a new one begins (its ``epoch`` grows by one), and w
 written into it again, with its own times, salt and commitment, by which a copy can be known.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,8 +39,11 @@ class Repaired:
         return f"The log was damaged ({self.damage}). Saved: {self.saved} records. Lost: {lost}. Kept in {self.kept}."
 
 
-def repair_log(home: Home) -> Repaired | None:
+def repair_log(home: Home, leaves: Collection[str] = STREAMS) -> Repaired | None:
     """Mend the log if it is damaged; None when it is sound, or there never was one. It must not be open elsewhere.
+
+    Args:
+        leaves: streams whose bodies may leave the box, for the record that tells of it.
 
     Raises:
         LogError: the disk is full or cannot be written.
@@ -71,7 +74,7 @@ def repair_log(home: Home) -> Repaired | None:
     ]
     saved = sum(map(len, left.values()))
     repaired = Repaired(damage=damage, saved=saved, lost=tuple(lost), new_history=new, kept=aside)
-    with Log.open(home.log, load_or_make_identity(home).box) as log:
+    with Log.open(home.log, load_or_make_identity(home).box, leaves) as log:
         log.append("audit", {"v": 1, "event": "repaired", "damage": damage, "saved": saved, "lost": lost})
     return repaired
 

@@ -92,13 +92,14 @@ def update_over_http(
     if enrolment is None or not enrolment.url or not desired.release or desired.settled:
         return desired
     with HubLink(enrolment.url) as link:
-        budget = Budget(home.data / "incoming.json", daily)
+        budget, before = Budget(home.data / "incoming.json", daily), -1
         while True:
-            before = budget.left()
             desired = update(home, link, BoxInstaller(home), record, manner=manner, budget=budget, most=_SLICE)
-            if desired.settled or desired.left == 0 or before - budget.left() < _SLICE or manner == NEVER:
+            # The same as before: nothing came, so today's bytes are spent.
+            if desired.settled or desired.left in (0, before) or manner == NEVER:
                 return desired
             between()
+            before = desired.left
 
 
 def update(

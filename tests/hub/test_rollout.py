@@ -25,7 +25,7 @@ from appliance.sync.update import FETCH, INSTALL, MOST_TRIES, NEVER, load_desire
 from appliance.sync.wire import public_bytes, read_receipt
 from bundles.update import write_update
 from tests.support.bundle_factory import docpack, make_bundle, make_keys, model, part
-from tests.support.site import ROOT, installer, serving
+from tests.support.site import ROOT, installer, run, serving
 
 WEIGHTS = bytes(range(256)) * 2000
 DAY_S = 86_400
@@ -332,6 +332,23 @@ def test_over_http_with_ranges_from_the_first_receipt_on(hub, make_box, releases
     assert [told.works for told in hub.storage.told(release.id)] == [True]
 
 
+def test_a_box_does_all_of_it_by_one_command(hub, make_box, releases, ngo):
+    """The real installer and the real doctor, who finds that this bundle's model is none, and says so to the hub."""
+    with serving("fieldpost-hub", "--data", hub.folder) as server:
+        box = make_box(url=server.url)
+        root = box.home.root
+        installer("install", "--from", ngo["old"], "--home", root, "--fingerprint", ngo["keys"].fingerprint)
+        begin(hub.folder, hub.storage, "demo 1.1", group="all", canaries=(), tolerate=0)
+        box.write("chat", {"q": 1})
+        run("fieldpost", "sync", "run", "--home", root)
+        told = json.loads(run("fieldpost", "sync", "update", "--home", root, "--json").stdout)
+        assert told["settled"]
+        assert told["problem"]
+        assert json.loads(installer("status", "--home", root, "--json").stdout)["version"] == "1.1"
+        run("fieldpost", "sync", "run", "--home", root)
+    assert standing(hub.folder, hub.storage)["all"][1].stage == HALTED
+
+
 def test_the_hub_gives_out_nothing_that_headquarters_did_not_sign(hub, ngo, tmp_path):
     releases = Releases(hub.folder)
     with pytest.raises(HubError, match="Add: --fingerprint"):
@@ -353,10 +370,10 @@ def test_the_hub_gives_out_nothing_that_headquarters_did_not_sign(hub, ngo, tmp_
 
 def test_the_commands(hub, make_box, ngo):
     box = make_box(admitted=True)
-    run = CliRunner()
+    cli = CliRunner()
 
     def ok(*words):
-        done = run.invoke(main, [*map(str, words), "--data", str(hub.folder)])
+        done = cli.invoke(main, [*map(str, words), "--data", str(hub.folder)])
         assert done.exit_code == 0, done.output
         return done.output
 
@@ -365,4 +382,4 @@ def test_the_commands(hub, make_box, ngo):
     ok("group", box.identity.box, "clinics")
     assert "waits for box-" in ok("rollout", "demo 1.0", "--group", "clinics", "--canary", box.identity.box)
     assert json.loads(ok("rollout", "--json"))["clinics"]["stage"] == CANARIES
-    assert run.invoke(main, ["rollout", "demo 9", "--data", str(hub.folder)]).exit_code == 1
+    assert cli.invoke(main, ["rollout", "demo 9", "--data", str(hub.folder)]).exit_code == 1
