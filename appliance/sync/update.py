@@ -92,7 +92,8 @@ def update_over_http(
     if enrolment is None or not enrolment.url or not desired.release or desired.settled:
         return desired
     with HubLink(enrolment.url) as link:
-        budget, before = Budget(home.data / "incoming.json", daily), -1
+        budget = Budget(home.data / "incoming.json", daily)
+        before: int | None = -1
         while True:
             desired = update(home, link, BoxInstaller(home), record, manner=manner, budget=budget, most=_SLICE)
             # The same as before: nothing came, so today's bytes are spent.
