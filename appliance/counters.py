@@ -20,8 +20,10 @@ class Counters:
     """Counts requests; asks for everything else when it is looked at. Any thread may call it."""
 
     def __init__(self, gauges: Callable[[], Mapping[str, float | None]]) -> None:
-        """Args:
-        gauges: figures of the moment by name, without ``fieldpost_``; None is what nobody knows, and is left out.
+        """Begin at zero.
+
+        Args:
+            gauges: figures of the moment by name, without ``fieldpost_``; None is what nobody knows, and is left out.
         """
         self._registry = CollectorRegistry()
         self._requests = Counter(

@@ -16,7 +16,7 @@ from typing import Any, Self
 from appliance.child import Child, WireError
 from appliance.engine import orders
 from appliance.engine.blame import Blame
-from appliance.engine.contention import Choice, Policy
+from appliance.engine.contention import HOLD_S, Choice, Policy
 from appliance.engine.loaded import Loaded
 from appliance.engine.protocol import GenerationRequest, Message, Piece
 from appliance.engine.settings import Adapter, EngineSettings, address_space, environment
@@ -156,7 +156,7 @@ class WorkerEngine:
                 self._part(asleep=True)
             return self._child is None or self._parting
 
-    def adapt(self) -> Policy:
+    def adapt(self, hold_s: float = HOLD_S) -> Policy:
         """Choose anew how the threads wait, by what they waited for a processor since the last call.
 
         Another way needs another process, which is started as soon as nobody is being answered. What was read before
@@ -164,7 +164,7 @@ class WorkerEngine:
         """
         with self._changed:
             if self._up and self._child is not None:
-                self._threads.look(self._child.pid)
+                self._threads.look(self._child.pid, hold_s)
                 if self._threads.better != self._threads.way and not self._waiting:
                     self._part(asleep=False)
             return self._threads.better

@@ -4,6 +4,7 @@ Threads that spin give half as many tokens again on a quiet machine; beside one 
 halt. OpenMP reads its variables when it is loaded, so another way of waiting needs another process.
 """
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -13,6 +14,8 @@ Policy = Literal["spin", "sleep"]
 SLEEP_FROM = 0.15
 """Share of the time in which a thread that could run had no processor, from which on threads had better sleep."""
 SPIN_BELOW = 0.03
+HOLD_S = 60.0
+"""Seconds that threads sleep at least before they spin again: replaced for every gust, a process serves nobody."""
 LEAST_S = 0.5
 """Seconds of a worker's time below which nothing is known of it."""
 _PRESSED = 5.0
@@ -70,20 +73,23 @@ class Times:
 class Choice:
     """How one worker's threads wait, and how they had better."""
 
-    def __init__(self) -> None:
+    def __init__(self, proc: Path = Path("/proc")) -> None:
+        self._proc = proc
         self.way: Policy = first()
         """Of the process that runs, or is started next."""
         self.better: Policy = self.way
         self._before: Times | None = None
+        self._since = time.monotonic()
 
-    def look(self, pid: int) -> None:
+    def look(self, pid: int, hold_s: float = HOLD_S) -> None:
         """See what the worker's threads waited since the last look."""
-        now = Times.of(pid)
+        now = Times.of(pid, self._proc)
         share = None if now is None else now.share_since(self._before)
         if share is not None:
             self._before = now
-            self.better = choose(share, self.way)
+            better = choose(share, self.way)
+            self.better = better if better == "sleep" or time.monotonic() - self._since >= hold_s else self.way
 
     def begin(self) -> None:
         """Another process begins, in the better way."""
-        self.way, self._before = self.better, None
+        self.way, self._before, self._since = self.better, None, time.monotonic()

@@ -19,9 +19,11 @@ class TemperedEngine:
     """An ``Engine``: ``main``, and in hard times ``small`` or nobody."""
 
     def __init__(self, main: WorkerEngine, small: WorkerEngine | None = None) -> None:
-        """Args:
-        main: what answers as a rule; started.
-        small: what answers in its place when it may not; not started, and closed by this engine.
+        """Everything is allowed at first.
+
+        Args:
+            main: what answers as a rule; started.
+            small: what answers in its place when it may not; not started, and closed by this engine.
         """
         self.main = main
         self._small = small

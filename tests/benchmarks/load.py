@@ -121,7 +121,7 @@ class Ours:
 
     def adapt(self) -> None:
         """Let its threads wait as they had better, and be up again."""
-        self._engine.adapt()
+        self._engine.adapt(hold_s=0)
         self._engine.count([Message(role="user", content="Are you there?")])
 
     def stream(self, prompt: str, tokens: int, adapter: str | None) -> Iterator[int]:

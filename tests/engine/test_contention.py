@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from appliance.engine.client import WorkerEngine
-from appliance.engine.contention import Times, choose, first, variables
+from appliance.engine.contention import Choice, Times, choose, first, variables
 from tests.engine.conftest import ask
 
 
@@ -59,3 +59,19 @@ def test_a_worker_that_had_better_wait_otherwise_is_started_anew_and_answers_the
 
 def environment(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/environ").read_text().split("\0")
+
+
+def test_sleep_comes_at_once_and_spinning_only_after_a_while(tmp_path: Path) -> None:
+    choice = Choice(proc=tmp_path)
+    choice.better = "spin"
+    choice.begin()
+    threads(tmp_path, "1000000000 1000000000 3")
+    choice.look(7, hold_s=3600)
+    assert choice.better == "sleep"
+    choice.begin()
+    threads(tmp_path, "9000000000 0 3")
+    choice.look(7, hold_s=3600)
+    assert choice.better == "sleep"
+    threads(tmp_path, "19000000000 0 3")
+    choice.look(7, hold_s=0)
+    assert choice.better == "spin"
