@@ -6,7 +6,7 @@ Which rooms exist and what each needs is known here and nowhere else.
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -63,6 +63,7 @@ class Box:
     pipeline: Pipeline
     retriever: Retriever
     log: Recorder
+    glossary: Glossary = field(default_factory=Glossary)
     embedder: WorkerEmbedder | None = None
     """Makes vectors of texts; None where the bundle has no model for it."""
     caretaker: Caretaker | None = None
@@ -177,6 +178,7 @@ def open_box(home: Home, *, recorded: bool = True) -> Iterator[Box]:
             pipeline=pipeline,
             retriever=retriever,
             log=log,
+            glossary=glossary,
             embedder=embedder,
             caretaker=caretaker,
             counters=counters,

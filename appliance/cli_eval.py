@@ -49,9 +49,9 @@ def evaluate(
     """
     from appliance.box import open_box
     from appliance.evals import compare
-    from appliance.evals.questions import some
     from appliance.evals.run import evaluate as run
     from appliance.evals.run import installed, questions_of
+    from appliance.questions import some
 
     earlier = _read(baseline) if baseline else None
     least = compare.checked(_read(least_file)) if least_file else None

@@ -7,7 +7,8 @@ FieldpostError
 │   ├── RequestRefused the request asks for what this model cannot do; another request may be answered
 │   │   ├── AdapterError  the adapter is unknown or does not belong to this model
 │   │   └── PromptTooLong the question and its passages do not fit the model's context
-│   └── Resting       the model rests, because the box spares its battery, its memory or its processor
+│   ├── Resting       the model rests, because the box spares its battery, its memory or its processor
+│   └── Busy          too many questions wait already
 ├── Paused            the box takes no questions now, to spare itself
 ├── LanguageError     no translation between these languages, or the translator failed
 ├── KnowledgeError    documents cannot be read or searched
@@ -58,6 +59,10 @@ class PromptTooLong(RequestRefused):
 
 class Resting(EngineError):
     """The model rests, because the box spares its battery, its memory or its processor."""
+
+
+class Busy(EngineError):
+    """Too many questions wait already."""
 
 
 class Paused(FieldpostError):

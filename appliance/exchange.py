@@ -1,6 +1,7 @@
 """The values that travel along one question's way: plain, frozen, parsed at the edge and trusted within."""
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 AUTO = "auto"
@@ -123,3 +124,5 @@ class Exchange:
     """The answer sentence by sentence; none where there were no documents."""
     looks_like: str | None = None
     """Another language of the site that the question seems to be in."""
+    hidden: Mapping[str, int] = field(default_factory=dict)
+    """What was taken out of the texts before they were recorded: kind to number."""

@@ -25,6 +25,7 @@ from appliance.errors import AdapterError, EngineError, FieldpostError, Language
 from appliance.exchange import AUTO, Exchange, Passage, Question, Step, Translation, Usage
 from appliance.language.detect import detect
 from appliance.language.numbers import FLAG as NUMBERS_DIFFER
+from appliance.language.numbers import ascii_digits
 from appliance.language.protect import UNITS_DIFFER
 from appliance.log.store import Recorder
 from appliance.record import record_of
@@ -118,7 +119,8 @@ class Pipeline:
 
         # 1 understand
         home, spoken = self._languages(question, flags)
-        asked = self._translate(question.text, spoken, working, flags)
+        # A model and a translator know the digits of their own training only.
+        asked = self._translate(ascii_digits(question.text), spoken, working, flags)
         clock.lap("understand")
         yield Understood(question_working=asked, lang=home)
 
@@ -170,7 +172,9 @@ class Pipeline:
             looks_like=spoken if spoken != home else None,
         )
         exchange = replace(exchange, flags=tuple(dict.fromkeys([*flags, *_doubts(exchange)])))
-        if not self._record("chat", record_of(exchange, self.config.safety.phone_regions)):
+        record = record_of(exchange, self.config.safety.phone_regions)
+        exchange = replace(exchange, hidden=record["found"])
+        if not self._record("chat", record):
             exchange = replace(exchange, flags=(*exchange.flags, "not-recorded"))
         clock.lap("record")
         yield Finished(exchange=replace(exchange, steps=clock.steps))

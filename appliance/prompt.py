@@ -15,7 +15,18 @@ from appliance.language.numbers import numbers
 from appliance.language.sentences import split
 
 ABSTENTION = "These documents don't tell."
-ABSTENTIONS = {"en": ABSTENTION, "sw": "Nyaraka hizi hazina jibu la swali hili."}
+ABSTENTIONS = {
+    "en": ABSTENTION,
+    "sw": "Nyaraka hizi hazina jibu la swali hili.",
+    "fr": "Ces documents ne le disent pas.",
+    "es": "Estos documentos no lo dicen.",
+    "pt": "Estes documentos não o dizem.",
+    "ha": "Waɗannan takardu ba su faɗi haka ba.",
+    "ar": "هذه الوثائق لا تذكر ذلك.",
+    "ur": "یہ دستاویزات یہ نہیں بتاتیں۔",
+    "hi": "ये दस्तावेज़ यह नहीं बताते।",
+    "am": "እነዚህ ሰነዶች ይህን አይናገሩም።",
+}
 """How each language says it: a sentence that must not go wrong is not left to a translator."""
 SYSTEM = (
     "Answer only from the passages. After each statement give its passage number in square brackets. "

@@ -1,12 +1,13 @@
 """How an exchange is written into the log: redacted before anything is stored, queued or sent."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from appliance.exchange import Exchange
 from appliance.safety import redact
 
 
-def record_of(exchange: Exchange, phone_regions: Sequence[str]) -> dict[str, object]:
+def record_of(exchange: Exchange, phone_regions: Sequence[str]) -> dict[str, Any]:
     """The exchange as the log keeps it: every text redacted, and what was taken out counted."""
     texts = {}
     found: dict[str, int] = {}

@@ -15,12 +15,12 @@ from appliance.errors import EvalError, FieldpostError, KnowledgeError
 from appliance.evals import scores
 from appliance.evals.chrf import chrf
 from appliance.evals.intervals import Figure, mean, share
-from appliance.evals.questions import Expected, read
 from appliance.exchange import Exchange, Passage, Question, Translation
 from appliance.language.glossary import Glossary, find, holds
 from appliance.language.numbers import FLAG as NUMBERS_DIFFER
 from appliance.metrics import peak_memory
 from appliance.pipeline import Finished, Translates
+from appliance.questions import Expected, read
 
 DEPTHS = (1, 3, 5, 10)
 """Ranks at which recall is told."""

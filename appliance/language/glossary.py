@@ -8,7 +8,7 @@ finding only; what is done about a term is ``protect``'s.
 
 import csv
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -29,6 +29,8 @@ class Term:
     source: tuple[str, ...]
     target: tuple[str, ...]
     """The first is the one that is put in."""
+    note: str = ""
+    """What people should know about it; empty where the glossary says nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,15 +45,17 @@ class Found:
 class Glossary:
     """The terms of all installed langpacks, both ways."""
 
-    def __init__(self, rows: Iterable[tuple[str, str, str, str]] = ()) -> None:
-        """From rows of (language, cell, other language, other cell). Of two rows for one term the first counts."""
+    def __init__(self, rows: Iterable[tuple[str, ...]] = ()) -> None:
+        """From rows of (language, cell, other language, other cell, perhaps a note). Of two rows for one term the first
+        counts."""
         self._terms: dict[tuple[str, str], list[Term]] = {}
         self._known: dict[tuple[str, str], dict[str, str]] = {}
-        for lang, cell, other, other_cell in rows:
+        for lang, cell, other, other_cell, *notes in rows:
             here, there = _forms(cell), _forms(other_cell)
+            note = "".join(notes).strip()
             if here and there:
-                self._add((lang, other), Term(source=here, target=there))
-                self._add((other, lang), Term(source=there, target=here))
+                self._add((lang, other), Term(source=here, target=there, note=note))
+                self._add((other, lang), Term(source=there, target=here, note=note))
 
     @classmethod
     def read(cls, paths: Iterable[Path]) -> "Glossary":
@@ -65,6 +69,10 @@ class Glossary:
     def terms(self, source: str, target: str) -> Sequence[Term]:
         """The terms of one direction, those of most words first."""
         return self._terms.get((source, target), ())
+
+    def noted(self, lang: str) -> Sequence[Term]:
+        """The terms of one language about which the glossary says something, whatever they are translated to."""
+        return [term for (source, _), terms in self._terms.items() if source == lang for term in terms if term.note]
 
     def whole(self, text: str, source: str, target: str) -> str | None:
         """The translation of the text as a whole, if somebody gave one."""
@@ -80,7 +88,7 @@ class Glossary:
         known.update({_folded(form): term.target[0] for form in fresh})
         if fresh:
             terms = self._terms.setdefault(pair, [])
-            terms.append(Term(source=tuple(fresh), target=term.target))
+            terms.append(replace(term, source=tuple(fresh)))
             terms.sort(key=lambda t: -max(len(words(form)) for form in t.source))
 
 
@@ -140,7 +148,7 @@ def _places(text: str, inside: Sequence[Word], form: str, lang: str) -> Iterable
                 yield run[0].start, run[-1].end
 
 
-def _rows(path: Path) -> Iterable[tuple[str, str, str, str]]:
+def _rows(path: Path) -> Iterable[tuple[str, ...]]:
     try:
         rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
         one, other = (cell.strip() for cell in rows[0][:2])
@@ -152,7 +160,7 @@ def _rows(path: Path) -> Iterable[tuple[str, str, str, str]]:
         ) from error
     for row in rows[1:]:
         if len(row) >= 2:
-            yield one, row[0], other, row[1]
+            yield one, row[0], other, row[1], *row[2:3]
 
 
 def _forms(cell: str) -> tuple[str, ...]:

@@ -16,7 +16,8 @@ from appliance.web import pages
 from appliance.web.door import Door
 from appliance.web.guard import COOKIE, LITE, asker
 from appliance.web.jobs import Job, Jobs, Snapshot
-from appliance.web.strings import preferred, words
+from appliance.web.strings import words
+from appliance.web.visitor import offered, shown
 
 MOST_CHARACTERS = 2000
 """Of a question; some pages of a letter, and still a prompt that a small model holds."""
@@ -80,11 +81,11 @@ def routes(box: Box, jobs: Jobs, door: Door | None) -> APIRouter:
 
     @router.get("/source/{docpack}/{document:path}")
     def source(
+        request: Request,
         docpack: str,
         document: str,
         start: Annotated[int, Query(ge=0)],
         end: Annotated[int, Query(ge=0)],
-        lang: str = "en",
     ) -> HTMLResponse:
         try:
             title, text, text_lang = box.retriever.document(docpack, document)
@@ -92,18 +93,21 @@ def routes(box: Box, jobs: Jobs, door: Door | None) -> APIRouter:
             raise HTTPException(404, str(error)) from error
         if not start <= end <= len(text):
             raise HTTPException(404, "The document has no such place.")
-        page = pages.document(title=title, text=text, text_lang=text_lang, start=start, end=end, lang=box.offered(lang))
-        return HTMLResponse(page)
+        lang = _lang(request)
+        return HTMLResponse(
+            pages.document(title=title, text=text, text_lang=text_lang, start=start, end=end, lang=lang)
+        )
 
     @router.get("/cards")
     def cards(request: Request, lang: str = "") -> HTMLResponse:
         """What is installed, in its makers' own words."""
-        shown = [(f"{c.kind} {c.name} {c.version}, {c.licence}, {c.publisher}", c.card) for c in box.release.components]
+        parts = [(f"{c.kind} {c.name} {c.version}, {c.licence}, {c.publisher}", c.card) for c in box.release.components]
         notices = box.release.folder / NOTICES
         if notices.is_file():
-            shown.append((NOTICES, notices.read_text(encoding="utf-8", errors="replace")))
+            parts.append((NOTICES, notices.read_text(encoding="utf-8", errors="replace")))
         title = f"{box.release.title} {box.release.version}"
-        return HTMLResponse(pages.cards(title=title, shown=shown, lang=box.offered(lang) if lang else _lang(request)))
+        chosen = lang if lang in offered(box.release.languages) else _lang(request)
+        return HTMLResponse(pages.cards(title=title, shown=parts, lang=chosen))
 
     @router.get("/cards/bom.cdx.json")
     def bill_of_materials() -> FileResponse:
@@ -134,7 +138,7 @@ def routes(box: Box, jobs: Jobs, door: Door | None) -> APIRouter:
         return answer
 
     def _lang(request: Request) -> str:
-        return preferred(request.headers.get("accept-language", ""), box.release.languages)
+        return shown(request.headers, box.release.languages)
 
     return router
 

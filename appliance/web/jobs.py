@@ -8,13 +8,24 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import Literal
 
 from appliance.draft import Said
-from appliance.errors import EngineError, FieldpostError
+from appliance.errors import (
+    AdapterError,
+    Busy,
+    EngineError,
+    FieldpostError,
+    KnowledgeError,
+    LanguageError,
+    Paused,
+    PromptTooLong,
+)
 from appliance.exchange import Exchange, Passage, Question
 from appliance.pipeline import Finished, Found, Pipeline, Understood
 
@@ -26,8 +37,25 @@ MOST_KEPT = 1000
 LOOK_EVERY_S = 0.02
 """Between two looks of a watcher: a fast model would otherwise send a phone a hundred updates a second."""
 
+REMEMBERED = 20
+"""Answers by whose durations the waiting time of the next is told."""
+
 State = Literal["waiting", "finding", "answering", "done", "failed", "stopped"]
+_KINDS: tuple[tuple[type[FieldpostError], str], ...] = (
+    (AdapterError, "adapter"),
+    (PromptTooLong, "too-long"),
+    (Busy, "busy"),
+    (Paused, "paused"),
+    (EngineError, "engine"),
+    (LanguageError, "language"),
+    (KnowledgeError, "documents"),
+)
 _log = logging.getLogger(__name__)
+
+
+def kind_of(error: FieldpostError) -> str:
+    """What went wrong, as the page's catalogue knows it: its words are ``error_KIND``."""
+    return next((kind for cause, kind in _KINDS if isinstance(error, cause)), "box")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +72,14 @@ class Snapshot:
     answer_working: str = ""
     exchange: Exchange | None = None
     error: str = ""
+    """In a technician's words, English."""
+    error_kind: str = ""
+    """See ``kind_of``."""
     position: int | None = None
     """How many questions the model takes up before this one begins, counted from 1; 0 once it is being answered; None
     while it is not with the model."""
+    wait_s: int | None = None
+    """Seconds until it begins, as far as the last answers tell; None where that is not known."""
 
     @property
     def over(self) -> bool:
@@ -56,13 +89,27 @@ class Snapshot:
 class Job:
     """One question in progress. One thread runs it; any number of watchers read its snapshot."""
 
-    def __init__(self, question: Question, pipeline: Pipeline) -> None:
+    def __init__(
+        self,
+        question: Question,
+        pipeline: Pipeline,
+        *,
+        wait_s: Callable[[int], int | None] = lambda _: None,
+        took: Callable[[float], None] = lambda _: None,
+    ) -> None:
+        """``wait_s`` tells how long a place in the queue waits; ``took`` is told how long the answer took, once
+        begun."""
         self._question = question
         self._pipeline = pipeline
+        self._wait_s = wait_s
+        self._took = took
+        self._began_at: float | None = None
         self._stopped = threading.Event()
         self._changing = threading.Lock()
         self._snapshot = Snapshot(id=question.id, lang=question.lang, question=question.text)
         self.ended_at: float | None = None
+        self.verdicts = 0
+        """How often somebody said what became of it."""
 
     @property
     def snapshot(self) -> Snapshot:
@@ -71,7 +118,7 @@ class Job:
         if now.state == "answering" and not now.answer:
             position = self._pipeline.engine.position(now.id)
             if position != now.position:
-                self._show(position=position)
+                self._show(position=position, wait_s=self._wait_s(position) if position else None)
         return self._snapshot
 
     def stop(self) -> None:
@@ -106,11 +153,12 @@ class Job:
             if not self._snapshot.over:
                 self._show(state="stopped")
         except FieldpostError as error:
-            self._show(state="failed", error=str(error))
+            self._show(state="failed", error=str(error), error_kind=kind_of(error))
         except Exception:
             # For the technician; the question itself is never written down.
             _log.exception("question %s failed", self._question.id)
-            self._show(state="failed", error="The box made a mistake. Ask again; if it stays, tell your technician.")
+            said = "The box made a mistake. Ask again; if it stays, tell your technician."
+            self._show(state="failed", error=said, error_kind="box")
         finally:
             self.ended_at = time.monotonic()
 
@@ -121,9 +169,12 @@ class Job:
             case Found():
                 self._show(state="answering", passages=event.passages)
             case Said():
+                self._began_at = self._began_at or time.monotonic()
                 self._show(answer=event.answer, answer_working=event.answer_working, position=0)
             case Finished():
                 done = event.exchange
+                if self._began_at is not None and done.usage.generated_tokens:
+                    self._took(time.monotonic() - self._began_at)
                 self._show(state="done", exchange=done, answer=done.answer, answer_working=done.answer_working)
 
     def _show(self, **changes: object) -> None:
@@ -136,6 +187,7 @@ class Jobs:
 
     def __init__(self, pipeline: Pipeline, *, kept: int = MOST_KEPT) -> None:
         self._pipeline = pipeline
+        self._durations: deque[float] = deque(maxlen=REMEMBERED)
         self._kept = kept
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
@@ -145,14 +197,14 @@ class Jobs:
         """Begin to answer.
 
         Raises:
-            EngineError: too many questions are waiting already.
+            Busy: too many questions are waiting already.
         """
-        job = Job(question, self._pipeline)
+        job = Job(question, self._pipeline, wait_s=self.wait_s, took=self._durations.append)
         with self._lock:
             self._forget_old()
             waiting = sum(not job.snapshot.over for job in self._jobs.values())
             if waiting >= MOST_WAITING:
-                raise EngineError(f"{waiting} questions are waiting.", todo="Ask again in a few minutes.")
+                raise Busy(f"{waiting} questions are waiting.", todo="Ask again in a few minutes.")
             self._jobs[question.id] = job
         self._pool.submit(job.run)
         return job
@@ -162,6 +214,14 @@ class Jobs:
         with self._lock:
             self._forget_old()
             return self._jobs.get(job_id)
+
+    def wait_s(self, position: int) -> int | None:
+        """Seconds until the question at this place of the queue begins, by the median of the last answers."""
+        durations = list(self._durations)
+        if not durations:
+            return None
+        rounds = -(-position // self._pipeline.config.engine.slots)  # so many answers one after another
+        return round(rounds * median(durations))
 
     def close(self) -> None:
         """Stop all jobs and wait for them."""

@@ -9,66 +9,78 @@ HTML cannot take back what it has sent, so what grows is hidden by the last thin
 """
 
 import html
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
 from appliance.box import Box
 from appliance.errors import FieldpostError
 from appliance.exchange import Question
-from appliance.web import pages, render
+from appliance.language.glossary import Glossary
+from appliance.web import furniture, pages, render
 from appliance.web.guard import asker
-from appliance.web.jobs import Job, Jobs
-from appliance.web.strings import attributes, own_name, preferred, words
+from appliance.web.jobs import Job, Jobs, kind_of
+from appliance.web.strings import attributes, words
+from appliance.web.topics import Topic
+from appliance.web.visitor import COOKIE, KEPT_S, answered, offered, shown
 
-_STYLE = (
-    (Path(__file__).parent / "static" / "page.css").read_text(encoding="utf-8")
-    + """
-nav a{padding:0 12px 0 0} textarea{width:100%;box-sizing:border-box} label.kind{display:block;min-height:48px}
-label.kind input{min-height:24px;width:24px;height:24px}
+_STYLE = """
+textarea{width:100%;box-sizing:border-box;font:inherit;font-size:20px;background:var(--fp-back);color:var(--fp-text)}
+label.kind{display:flex;align-items:center;gap:8px;min-height:48px}
+label.kind input{width:24px;height:24px}
+fieldset{border:0;padding:0;margin:0}
 """
-)
 
 
-def routes(box: Box, jobs: Jobs, *, most_characters: int) -> APIRouter:
+def routes(box: Box, jobs: Jobs, topics: Sequence[Topic], *, most_characters: int) -> APIRouter:
     """The four routes above."""
     router = APIRouter()
+    site = box.release.languages
 
     @router.get("/lite")
-    def form(request: Request, lang: str = "") -> HTMLResponse:
-        lang = lang or preferred(request.headers.get("accept-language", ""), box.release.languages)
-        return HTMLResponse(_form(box, box.offered(lang), most_characters))
+    def form(
+        request: Request, lang: str = "", q: Annotated[str, Query(max_length=most_characters)] = ""
+    ) -> HTMLResponse:
+        chosen = lang if lang in offered(site) else ""
+        page = HTMLResponse(_form(box, topics, chosen or shown(request.headers, site), most_characters, text=q))
+        if chosen:
+            page.set_cookie(COOKIE, chosen, max_age=KEPT_S, httponly=True, samesite="lax")
+        return page
 
     @router.post("/lite")
     def ask(
         request: Request,
-        lang: Annotated[str, Form(max_length=20)],
         text: Annotated[str, Form(max_length=most_characters)] = "",
         adapter: Annotated[str, Form(max_length=64)] = "",
+        lang: Annotated[str, Form(max_length=20)] = "",
     ) -> Response:
-        shown = box.offered(lang)
+        # The form says its language, for phones that keep no cookies.
+        seen = lang if lang in offered(site) else shown(request.headers, site)
         if not text.strip():
-            return HTMLResponse(_form(box, shown, most_characters, error=words(shown)["empty"]), 422)
+            error = render.error(words(seen)["empty"])
+            return HTMLResponse(_form(box, topics, seen, most_characters, error=error), 422)
         try:
-            box.check(lang=lang, adapter=adapter or None)
+            box.check(lang=answered(seen, site), adapter=adapter or None)
             who = asker(request.headers, request.client.host if request.client else None)
-            job = jobs.start(Question(text=text, lang=lang, adapter=adapter or None, asker=who))
+            job = jobs.start(Question(text=text, lang=answered(seen, site), adapter=adapter or None, asker=who))
         except FieldpostError as error:
-            return HTMLResponse(_form(box, shown, most_characters, text=text, error=render.refusal(error, shown)), 422)
-        return RedirectResponse(f"/lite/{job.snapshot.id}", 303)
+            failure = render.failure(kind_of(error), str(error), seen)
+            return HTMLResponse(_form(box, topics, seen, most_characters, text=text, error=failure), 422)
+        return RedirectResponse(f"/lite/{job.snapshot.id}?lang={seen}", 303)
 
     @router.get("/lite/{job_id}")
-    def answer(request: Request, job_id: str) -> Response:
+    def answer(request: Request, job_id: str, lang: str = "", noted: bool = False) -> Response:
+        seen = lang if lang in offered(site) else shown(request.headers, site)
         job = jobs.get(job_id)
         if job is None:
-            lang = preferred(request.headers.get("accept-language", ""), box.release.languages)
-            return HTMLResponse(_form(box, lang, most_characters, error=words(lang)["gone"]), 404)
+            error = render.error(words(seen)["gone"])
+            return HTMLResponse(_form(box, topics, seen, most_characters, error=error), 404)
         # Named, so that no middleware packs it: packed, it would arrive in one piece at the end.
         headers = {"Cache-Control": "no-store", "Content-Encoding": "identity"}
-        return StreamingResponse(_answer(job, box.pipeline.working_lang), media_type="text/html", headers=headers)
+        written = _answer(job, seen, box.pipeline.working_lang, box.glossary, noted=noted)
+        return StreamingResponse(written, media_type="text/html", headers=headers)
 
     @router.post("/lite/{job_id}/stop")
     def stop(job_id: str) -> RedirectResponse:
@@ -80,13 +92,11 @@ def routes(box: Box, jobs: Jobs, *, most_characters: int) -> APIRouter:
     return router
 
 
-def _form(box: Box, lang: str, most_characters: int, *, text: str = "", error: str = "") -> str:
+def _form(
+    box: Box, topics: Sequence[Topic], lang: str, most_characters: int, *, text: str = "", error: str = ""
+) -> str:
     said = words(lang)
-    others = "".join(
-        f'<a href="/lite?lang={html.escape(other)}" {attributes(other)}>{html.escape(own_name(other))}</a> '
-        for other in box.release.languages
-        if other != lang
-    )
+    site = box.release.languages
     forms = {"": said["plain"], **{name: said.get(name, name) for name in box.release.adapters}}
     kinds = "".join(
         f'<label class="kind"><input type="radio" name="adapter" value="{html.escape(name)}"'
@@ -94,38 +104,49 @@ def _form(box: Box, lang: str, most_characters: int, *, text: str = "", error: s
         for name, label in forms.items()
     )
     fieldset = f"<fieldset><legend>{html.escape(said['form'])}</legend>{kinds}</fieldset>" if len(forms) > 1 else ""
+    switch = furniture.languages(lang, site, lambda other: f"/lite?lang={other}")
     return pages.page(
         title="Fieldpost",
         lang=lang,
         style=_STYLE,
-        body=f"""{render.title(box.release.title)}<nav>{others}</nav>{render.notice(box.mode, lang)}\
-{render.error(error) if error else ""}
+        body=f"""{furniture.title(box.release.title)}{switch}{furniture.notice(box.mode, lang)}{error}
 <form method="post" action="/lite"><input type="hidden" name="lang" value="{html.escape(lang)}">
 <label for="text">{html.escape(said["question"])}</label>
 <textarea id="text" name="text" rows="4" maxlength="{most_characters}" required>{html.escape(text)}</textarea>
 {fieldset}
-<button>{html.escape(said["ask"])}</button></form>
-<p><a href="/cards?lang={html.escape(lang)}">{html.escape(said["cards"])}</a></p>""",
+<button class="go">{html.escape(said["ask"])}</button></form>
+{furniture.topics(topics, lang, site, links=True)}
+<p class="fp-foot"><a href="/cards?lang={html.escape(lang)}">{html.escape(said["cards"])}</a></p>""",
     )
 
 
-async def _answer(job: Job, working_lang: str) -> AsyncIterator[str]:
+async def _answer(
+    job: Job, lang: str, working_lang: str, glossary: Glossary, *, noted: bool = False
+) -> AsyncIterator[str]:
     snapshot = job.snapshot
-    said = words(snapshot.lang)
-    start, end = pages.page(title="Fieldpost", lang=snapshot.lang, style=_STYLE, body="\0").split("\0")
-    yield f'{start}<p class="fp-question"><strong>{html.escape(snapshot.question)}</strong></p>'
+    said = words(lang)
+    start, end = pages.page(title="Fieldpost", lang=lang, style=_STYLE, body="\0").split("\0")
+    yield f"{start}<h1 class='fp-title'>{html.escape(snapshot.question)}</h1>"
     if not snapshot.over:
+        button = f'<button class="fp-button">{html.escape(said["stop"])}</button>'
         yield f"""<div class="growing"><p class="fp-status">{html.escape(said["reload"])}</p>
-<form method="post" action="/lite/{snapshot.id}/stop"><button>{html.escape(said["stop"])}</button></form>
+<form method="post" action="/lite/{snapshot.id}/stop">{button}</form>
 <div class="fp-answer" {attributes(snapshot.lang)}>"""
-        shown = state = ""
+        written = ""
+        told: object = None
         async for snapshot in job.watch():
-            if snapshot.state != state and not snapshot.over:
-                state = snapshot.state
-                yield f'<p class="fp-status">{html.escape(said[state])}</p>'
-            if snapshot.answer.startswith(shown):
-                yield html.escape(snapshot.answer[len(shown) :])
-                shown = snapshot.answer
+            if not snapshot.over and (now := (snapshot.state, snapshot.position, snapshot.wait_s)) != told:
+                told = now
+                yield render.status(snapshot, lang)
+            if snapshot.answer.startswith(written):
+                yield html.escape(snapshot.answer[len(written) :])
+                written = snapshot.answer
         yield "</div></div><style>.growing{display:none}</style>"
-    yield render.answer(snapshot) + render.original(snapshot, working_lang) + render.sources(snapshot)
-    yield f'<p><a href="/lite?lang={html.escape(snapshot.lang)}">{html.escape(said["again"])}</a></p>{end}'
+    terms = render.terms_of(snapshot, glossary, working_lang)
+    yield (
+        render.answer(snapshot, lang, terms)
+        + render.original(snapshot, lang, working_lang)
+        + render.sources(snapshot, lang)
+        + render.feedback(snapshot, lang, noted=noted)
+    )
+    yield f'<p><a class="fp-open" href="/lite?lang={html.escape(lang)}">{html.escape(said["again"])}</a></p>{end}'

@@ -2,15 +2,21 @@
 
 import html
 from collections.abc import Sequence
+from pathlib import Path
 
 from appliance.web.strings import attributes, words
 
+_SHARED = (Path(__file__).parent / "static" / "page.css").read_text(encoding="utf-8")
 _STYLE = """
-body{font:18px/1.5 system-ui,sans-serif;margin:0 auto;max-width:42em;padding:16px;color:#1b1f23;background:#fff}
-pre{white-space:pre-wrap;font:inherit}mark{background:#fff0a8;padding:2px 0}
-a,button{display:inline-block;min-height:48px;line-height:48px;font-size:18px}
-input,button{font-size:24px;padding:4px 12px;margin:4px 0;min-height:48px;max-width:100%;box-sizing:border-box}
-.wrong{color:#a40000}
+body{font:18px/1.5 system-ui,"Noto Sans",sans-serif;margin:0 auto;max-width:42em;padding:16px;color:var(--fp-text);
+background:var(--fp-back);text-align:start}
+pre{white-space:pre-wrap;font:inherit;overflow-wrap:anywhere}
+mark{background:var(--fp-mark);color:var(--fp-on-mark);padding:2px 0;scroll-margin-block:30vh}
+a{color:var(--fp-link)}
+.go,.big{font:inherit;font-size:20px;padding:8px 16px;margin:4px 0;min-height:48px;max-width:100%;box-sizing:border-box;
+border:2px solid var(--fp-main);border-radius:8px}
+.go{background:var(--fp-main);color:var(--fp-on-main);font-weight:600;cursor:pointer}
+.big{background:var(--fp-back);color:var(--fp-text);font-size:24px}
 """
 
 
@@ -22,7 +28,7 @@ def document(*, title: str, text: str, text_lang: str, start: int, end: int, lan
     return page(
         title=title,
         lang=lang,
-        body=f"<pre {attributes(text_lang)}>{body}</pre>",
+        body=f"<h1 {attributes(text_lang)}>{html.escape(title)}</h1><pre {attributes(text_lang)}>{body}</pre>",
     )
 
 
@@ -30,22 +36,23 @@ def door(*, lang: str, message: str = "", lite: bool = False) -> str:
     """The form that asks for the access code; it leads to the page that was wanted."""
     text = words(lang)
     title = html.escape(text["code_title"])
-    wrong = f'<p class="wrong" role="alert">{html.escape(message)}</p>' if message else ""
+    wrong = f'<p class="fp-error" role="alert">{html.escape(message)}</p>' if message else ""
     return page(
         title=text["code_title"],
         lang=lang,
         body=f"""<h1>{title}</h1><p>{html.escape(text["code_help"])}</p>{wrong}
 <form method="post" action="/enter{"?to=lite" if lite else ""}">
-<input name="code" inputmode="numeric" autocomplete="off" required aria-label="{title}">
-<button>{html.escape(text["code_go"])}</button></form>""",
+<input class="big" name="code" inputmode="numeric" autocomplete="off" required aria-label="{title}">
+<button class="go">{html.escape(text["code_go"])}</button></form>""",
     )
 
 
 def cards(*, title: str, shown: Sequence[tuple[str, str]], lang: str) -> str:
     """Everything installed with what its maker says of it: (heading, card). Cards are shown as they were written."""
     parts = (f"<h2>{html.escape(name)}</h2><pre>{html.escape(card)}</pre>" for name, card in shown)
-    bill = '<p><a href="/cards/bom.cdx.json">bom.cdx.json</a></p>'
-    return page(title=title, lang=lang, body=f"<h1>{html.escape(title)}</h1>{''.join(parts)}{bill}")
+    bill = '<p><a class="fp-open" href="/cards/bom.cdx.json">bom.cdx.json</a></p>'
+    body = f"<h1>{html.escape(title)}</h1><div {attributes('en')}>{''.join(parts)}</div>{bill}"
+    return page(title=title, lang=lang, body=body)
 
 
 def page(*, title: str, lang: str, body: str, style: str = "") -> str:
@@ -53,5 +60,5 @@ def page(*, title: str, lang: str, body: str, style: str = "") -> str:
     return (
         f'<!doctype html><html {attributes(lang)}><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{html.escape(title)}</title>'
-        f"<style>{_STYLE}{style}</style></head><body>{body}</body></html>"
+        f"<style>{_SHARED}{_STYLE}{style}</style></head><body><main>{body}</main></body></html>"
     )

@@ -15,7 +15,7 @@ os.environ.update(
     DO_NOT_TRACK="1",
 )
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,30 +26,36 @@ from fastapi import FastAPI
 from appliance.box import Box
 from appliance.errors import FieldpostError
 from appliance.exchange import Question
-from appliance.web import render
+from appliance.web import furniture, render
 from appliance.web.api import MOST_CHARACTERS
 from appliance.web.guard import asker
-from appliance.web.jobs import Jobs, Snapshot
-from appliance.web.strings import own_name, preferred, words
+from appliance.web.jobs import Jobs, Snapshot, kind_of
+from appliance.web.strings import words
+from appliance.web.topics import Topic
+from appliance.web.visitor import answered, shown
 
 # System fonts only: a font service cannot be reached, and waiting for one is the classic offline complaint.
 _FONTS = ["system-ui", "Noto Sans", "Noto Naskh Arabic", "Noto Nastaliq Urdu", "Noto Sans Ethiopic", "sans-serif"]
 _PLAIN = ""
 _STATIC = Path(__file__).parent / "static"
 # The tab names the question before it is sent: so the answer is found even when nothing but the question got through.
-_REMEMBER = """(question, lang, form) => {
+_REMEMBER = """(question, form) => {
   const bytes = Array.from(crypto.getRandomValues(new Uint8Array(16)));
   const job = bytes.map((byte) => byte.toString(16).padStart(2, '0')).join('');
   sessionStorage.setItem('fieldpost-job', job);
   sessionStorage.setItem('fieldpost-question', question);
-  return [question, lang, form, job];
+  return [question, form, job];
 }"""
 _RECALL = "() => ['fieldpost-job', 'fieldpost-question'].map((key) => sessionStorage.getItem(key) || '')"
 _JOB = re.compile("[0-9a-f]{32}")
 
 
+_Shown = tuple[Any, Any, Any, Any, Any]
+"""Answer, original, sources, the running job's id, and the Stop button."""
+
+
 def mount(app: FastAPI, box: Box, jobs: Jobs) -> None:
-    """Put the page at ``/``."""
+    """Put the page at ``/``, with ``@@key@@`` wherever ``say`` has words for it."""
     # Gradio would keep uploads and cached files in the shared temporary folder.
     temporary = box.home.data / "gradio"
     temporary.mkdir(mode=0o700, exist_ok=True)
@@ -70,105 +76,114 @@ def mount(app: FastAPI, box: Box, jobs: Jobs) -> None:
         pwa=False,
         mcp_server=False,
         theme=gr.themes.Base(font=[font(name) for name in _FONTS], font_mono=[font("monospace")], text_size="lg"),
-        css=(_STATIC / "page.css").read_text(encoding="utf-8"),
         js=(_STATIC / "page.js").read_text(encoding="utf-8"),
     )
 
 
+def style() -> str:
+    """The page's own style. Not given to Gradio, which would narrow each rule to its own container."""
+    return "".join((_STATIC / name).read_text(encoding="utf-8") for name in ("page.css", "gradio.css"))
+
+
+def say(box: Box, topics: Sequence[Topic], key: str, lang: str) -> str:
+    """What stands in place of ``@@key@@`` for a visitor who reads ``lang``."""
+    site = box.release.languages
+    match key:
+        case "title-html":
+            return furniture.title(box.release.title)
+        case "languages-html":
+            return furniture.languages(lang, site, lambda other: f"/language/{other}")
+        case "notice-html":
+            return furniture.notice(box.mode, lang)
+        case "topics-html":
+            return furniture.topics(topics, lang, site, links=False)
+        case "foot-html":
+            return furniture.foot(lang)
+        case _:
+            return words(lang).get(key, key)
+
+
+def _html(value: str = "", **options: Any) -> Any:
+    """Our own markup in our own style; Gradio's for prose would win over it."""
+    return gr.HTML(value, apply_default_css=False, js_on_load=None, **options)
+
+
 def _page(box: Box, jobs: Jobs) -> Any:
     site = box.release.languages
-    forms = list(box.release.adapters)
-    start = words(site[0])
-
-    def kinds(lang: str) -> list[tuple[str, str]]:
-        text = words(lang)
-        return [(text["plain"], _PLAIN), *((text.get(name, name), name) for name in forms)]
+    forms = [("@@plain@@", _PLAIN), *((f"@@{name}@@", name) for name in box.release.adapters)]
 
     with gr.Blocks(title="Fieldpost", analytics_enabled=False) as page:
-        gr.HTML(render.title(box.release.title))
-        notice = gr.HTML(elem_id="notice")
-        language = gr.Radio(
-            [(own_name(lang), lang) for lang in site],
-            value=site[0],
-            label=start["language"],
-            elem_id="language",
-        )
+        _html("@@title-html@@")
+        _html("@@languages-html@@")
+        _html("@@notice-html@@", elem_id="notice")
         question = gr.Textbox(
-            label=start["question"],
-            placeholder=start["placeholder"],
-            lines=3,
+            label="@@question@@",
+            placeholder="@@placeholder@@",
+            lines=4,
             max_length=MOST_CHARACTERS,
             elem_id="question",
         )
-        form = gr.Radio(
-            kinds(site[0]), value=_PLAIN, label=start["form"], elem_id="form", visible=bool(forms), type="value"
-        )
-        with gr.Row():
-            ask_button = gr.Button(start["ask"], variant="primary", elem_id="ask")
-            stop_button = gr.Button(start["stop"], elem_id="stop")
-        answer = gr.HTML(elem_id="answer")
-        original = gr.HTML(elem_id="original")
-        sources = gr.HTML(elem_id="sources")
-        plain_page = gr.HTML(render.plain_page(site[0]))
+        form = gr.Radio(forms, value=_PLAIN, label="@@form@@", elem_id="form", visible=len(forms) > 1, type="value")
+        with gr.Row(elem_id="buttons"):
+            ask_button = gr.Button("@@ask@@", variant="primary", elem_id="ask")
+            stop_button = gr.Button("@@stop@@", elem_id="stop", visible=False)
+        answer = _html(elem_id="answer")
+        original = _html(elem_id="original")
+        sources = _html(elem_id="sources")
+        _html("@@topics-html@@")
+        _html("@@foot-html@@")
         running = gr.Textbox("", visible="hidden", elem_id="running")  # a State would never reach the tab
         looking = gr.Timer(1.0, active=False)
 
-        labels = [language, question, form, ask_button, stop_button, plain_page, notice]
-
-        def relabel(lang: str) -> list[Any]:
-            text = words(lang)
-            return [
-                gr.update(label=text["language"], value=lang),
-                gr.update(label=text["question"], placeholder=text["placeholder"]),
-                gr.update(label=text["form"], choices=kinds(lang)),
-                gr.update(value=text["ask"]),
-                gr.update(value=text["stop"]),
-                render.plain_page(lang),
-                render.notice(box.mode, lang),
-            ]
-
-        def greet(request: gr.Request) -> list[Any]:
-            return relabel(preferred(request.headers.get("accept-language", ""), site))
-
-        async def ask(
-            text: str, lang: str, kind: str, job_id: str, request: gr.Request
-        ) -> AsyncIterator[tuple[Any, Any, Any, Any]]:
+        async def ask(text: str, kind: str, job_id: str, request: gr.Request) -> AsyncIterator[_Shown]:
+            lang = shown(request.headers, site)
+            hidden = gr.update(visible=False)
             if not text.strip():
-                yield f'<p class="fp-error">{words(lang)["empty"]}</p>', "", "", ""
+                yield render.error(words(lang)["empty"]), "", "", "", hidden
                 return
             try:
-                box.check(lang=lang, adapter=kind or None)
+                box.check(lang=answered(lang, site), adapter=kind or None)
                 fresh = _JOB.fullmatch(job_id) and not jobs.get(job_id)
                 who = asker(request.headers, request.client.host if request.client else None)
-                asked = Question(text=text[:MOST_CHARACTERS], lang=lang, adapter=kind or None, asker=who)
+                asked = Question(
+                    text=text[:MOST_CHARACTERS], lang=answered(lang, site), adapter=kind or None, asker=who
+                )
                 job = jobs.start(replace(asked, id=job_id) if fresh else asked)
             except FieldpostError as error:
-                yield render.error(render.refusal(error, lang)), "", "", ""
+                yield render.failure(kind_of(error), str(error), lang), "", "", "", hidden
                 return
-            shown = None
+            before = None
             async for snapshot in job.watch():
-                whole = rendered(snapshot)
+                whole = rendered(snapshot, lang)
                 # Unchanged sources are not sent again: a passage that a reader unfolded would fold.
-                yield (*whole[:2], gr.skip() if whole[2] == shown else whole[2], snapshot.id)
-                shown = whole[2]
+                stop = gr.update(visible=not snapshot.over)
+                yield (*whole[:2], gr.skip() if whole[2] == before else whole[2], snapshot.id, stop)
+                before = whole[2]
 
-        def rendered(snapshot: Snapshot) -> tuple[str, str, str]:
+        def rendered(snapshot: Snapshot, lang: str) -> tuple[str, str, str]:
+            working = box.pipeline.working_lang
             return (
-                render.answer(snapshot),
-                render.original(snapshot, box.pipeline.working_lang),
-                render.sources(snapshot),
+                render.answer(snapshot, lang, render.terms_of(snapshot, box.glossary, working))
+                + render.tools(snapshot, lang),
+                render.original(snapshot, lang, working),
+                render.sources(snapshot, lang) + render.feedback(snapshot, lang),
             )
 
-        def look(job_id: str, text: str = "") -> tuple[Any, ...]:
+        def look(job_id: str, text: str, request: gr.Request) -> tuple[Any, ...]:
             """The tab is back: what its last question has come to, and whether to look again in a second.
 
             A question that never arrived is at least still in its field.
             """
             job = jobs.get(job_id)
             if job is None:
-                return *[gr.skip()] * 4, gr.Timer(active=False), text or gr.skip()
+                return *[gr.skip()] * 5, gr.Timer(active=False), text or gr.skip()
             snapshot = job.snapshot
-            return *rendered(snapshot), snapshot.id, gr.Timer(active=not snapshot.over), gr.skip()
+            going = not snapshot.over
+            parts = rendered(snapshot, shown(request.headers, site))
+            return *parts, snapshot.id, gr.update(visible=going), gr.Timer(active=going), text or gr.skip()
+
+        def look_again(job_id: str, request: gr.Request) -> tuple[Any, ...]:
+            return look(job_id, "", request)
 
         def stop(job_id: str) -> None:
             job = jobs.get(job_id)
@@ -177,15 +192,13 @@ def _page(box: Box, jobs: Jobs) -> Any:
 
         # Past the queue: an answer asked for in the moment in which a queued event ends its stream is never shown.
         quietly: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
-        page.load(greet, None, labels, **quietly)
-        found = [answer, original, sources, running, looking, question]
-        page.load(look, [running, question], found, js=_RECALL, **quietly)
-        looking.tick(look, running, found, **quietly)
-        language.input(relabel, language, labels, **quietly)
+        outcome = [answer, original, sources, running, stop_button]
+        page.load(look, [running, question], [*outcome, looking, question], js=_RECALL, **quietly)
+        looking.tick(look_again, running, [*outcome, looking, question], **quietly)
         ask_button.click(
             ask,
-            [question, language, form, running],
-            [answer, original, sources, running],
+            [question, form, running],
+            outcome,
             js=_REMEMBER,
             api_visibility="private",
             show_progress="hidden",

@@ -134,6 +134,15 @@ def test_the_record_is_redacted_in_every_text():
     assert body["found"] == {"e-mail": 1, "telephone": 1}
 
 
+@pytest.mark.parametrize("text", ["Ninywe ml ٥٠٠?", "Ninywe ml ५००?", "Ninywe ml ፭፻?"])
+def test_digits_of_any_script_are_understood(text):
+    finder = ScriptedFinder([passage("Drink 500 ml.")])
+    box = pipeline(ScriptedEngine(["Drink 500 ml. [1]"]), finder=finder)
+    finished(box.ask(Question(text=text, lang="en")))
+    assert finder.asked == ["Ninywe ml 500?"]
+    assert "Ninywe ml 500?" in box.engine.requests[0].messages[-1].content
+
+
 def test_a_failure_is_recorded_without_the_question():
     class Broken(ScriptedEngine):
         def generate(self, request):

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from appliance.evals.questions import read as read_questions
 from appliance.exchange import Passage
 from appliance.prompt import SYSTEM
 from appliance.prompt import build as prompt_of
+from appliance.questions import read as read_questions
 from bundles.card import lacks, read_card, to_write
 from bundles.cli import main
 from bundles.contribute import KIT, new_folder

@@ -4,8 +4,8 @@ import json
 
 from appliance.box import open_box
 from appliance.config import Home
-from appliance.evals.questions import Expected
 from appliance.evals.run import evaluate
+from appliance.questions import Expected
 from tests.support.site import run
 
 

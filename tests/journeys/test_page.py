@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.journeys.demo import SWAHILI
 from tests.support.scripted import eventually
-from tests.support.site import serving
+from tests.support.site import run, serving
 
 pytestmark = pytest.mark.browser
 
@@ -114,8 +114,17 @@ def test_nothing_is_wider_than_the_phone(phone: Page):
 
 
 def test_buttons_are_large_enough_for_a_thumb(phone: Page):
-    for name in ("ask", "stop"):
-        assert phone.locator(f"button#{name}").bounding_box()["height"] >= 48
+    ask(phone, SWAHILI)
+    expect(phone.locator('.fp-status[data-state="done"]')).to_be_visible(timeout=60_000)
+    for unfolded in phone.locator(".fp-source, .fp-wrong, .fp-topic").all():
+        unfolded.evaluate("(one) => { one.open = true; }")
+    small = phone.evaluate(
+        """() => [...document.querySelectorAll('button, a, summary, textarea, .fp-feedback label, #form label')]
+            .filter((one) => one.checkVisibility() && !one.matches('.fp-cite'))
+            .map((one) => [one.outerHTML.slice(0, 80), one.getBoundingClientRect().height])
+            .filter(([, height]) => height < 48)"""
+    )
+    assert small == []
 
 
 def test_an_empty_question_is_met_with_words(phone: Page):
@@ -123,9 +132,61 @@ def test_an_empty_question_is_met_with_words(phone: Page):
     expect(phone.locator(".fp-error")).to_have_text("Andika swali kwanza.")
 
 
-def test_choosing_english_changes_the_words(phone: Page):
-    phone.locator("#language").get_by_text("English").click()
+def test_choosing_a_language_changes_words_and_direction_and_keeps_what_was_typed(phone: Page):
+    phone.locator("#question textarea").fill(SWAHILI)
+    phone.locator(".fp-languages summary").click()
+    phone.get_by_role("link", name="العربية").click()
+    expect(phone.locator("button#ask")).to_have_text("اسأل")
+    expect(phone.locator("#question textarea")).to_have_value(SWAHILI)
+    page = "() => [document.documentElement.lang, document.documentElement.dir, navigator.language]"
+    assert phone.evaluate(page) == ["ar", "rtl", "ar"]
+    heading = phone.locator(".fp-title").evaluate(
+        "(one) => { const range = document.createRange(); range.selectNodeContents(one);"
+        " return range.getBoundingClientRect().right; }"
+    )
+    assert heading > 330, "the heading begins at the right"
+    phone.reload()
+    expect(phone.locator("button#ask")).to_have_text("اسأل")
+    assert "⟦" not in phone.content()
+
+
+def test_a_chosen_question_is_asked_and_its_answer_explained_copied_and_judged(phone: Page, demo_site):
+    phone.get_by_role("link", name="English").click()
     expect(phone.locator("button#ask")).to_have_text("Ask")
+    phone.locator(".fp-topic summary").first.click()
+    card = phone.locator(".fp-card").first
+    text = card.inner_text()
+    card.click()
+    expect(phone.locator("#question textarea")).to_have_value(text)
+    phone.get_by_role("link", name="Kiswahili").click()
+    expect(phone.locator("button#ask")).to_have_text("Uliza")
+    ask(phone, SWAHILI)
+    expect(phone.locator('.fp-status[data-state="done"]')).to_be_visible(timeout=60_000)
+    expect(phone.locator("button#stop")).to_be_hidden()
+    pairs = phone.locator(".fp-pair p")
+    assert [pairs.nth(n).get_attribute("lang") for n in range(2)] == ["sw", "en"]
+
+    term = phone.locator(".fp-term").first
+    expect(term.locator("span")).to_be_hidden()
+    term.click()
+    expect(term.locator("span")).to_be_visible()
+    term.click()
+
+    answer = phone.locator(".fp-answer").inner_text()
+    phone.locator("[data-act=copy]").click()
+    expect(phone.locator("[data-act=copy]")).to_have_text("Imenakiliwa.")
+    phone.locator("#question textarea").fill("")
+    phone.locator("#question textarea").press("Control+V")
+    assert phone.locator("#question textarea").input_value() == answer
+
+    phone.locator(".fp-wrong summary").click()
+    phone.get_by_label("Silielewi").check()
+    phone.get_by_label("Kwa maneno yako").fill("Andika kwa 0712 345 678")
+    phone.locator(".fp-wrong button").click()
+    expect(phone.get_by_text("Asante. Imeandikwa.")).to_be_visible()
+    shown = run("fieldpost", "log", "show", "--stream", "feedback", "--home", demo_site.home).stdout
+    assert "unclear" in shown
+    assert "Andika kwa [telephone]" in shown
 
 
 def test_a_reloaded_page_finds_its_answer_and_a_new_tab_finds_nothing(phone: Page):
@@ -133,7 +194,7 @@ def test_a_reloaded_page_finds_its_answer_and_a_new_tab_finds_nothing(phone: Pag
     expect(phone.locator('.fp-status[data-state="done"]')).to_be_visible(timeout=60_000)
     answer = phone.locator(".fp-answer").inner_text()
     phone.reload()
-    expect(phone.locator(".fp-answer")).to_have_text(answer, timeout=20_000)
+    expect(phone.locator(".fp-answer")).to_have_text(answer, use_inner_text=True, timeout=20_000)
     expect(phone.locator(".fp-source").first).to_be_visible()
     neighbour = phone.context.new_page()
     neighbour.goto(phone.url)

@@ -6,10 +6,19 @@ import threading
 import pytest
 
 from appliance.config import Config
-from appliance.errors import EngineError
+from appliance.errors import (
+    AdapterError,
+    Busy,
+    EngineError,
+    FieldpostError,
+    KnowledgeError,
+    LanguageError,
+    PromptTooLong,
+)
 from appliance.exchange import Question
 from appliance.pipeline import Pipeline
-from appliance.web.jobs import MOST_WAITING, Jobs
+from appliance.web.jobs import MOST_WAITING, Jobs, kind_of
+from appliance.web.strings import own
 from tests.support.scripted import ListLog, ScriptedEngine, ScriptedFinder, ScriptedTranslator, eventually, passage
 
 
@@ -130,6 +139,23 @@ def test_however_many_are_asked_memory_has_an_end(jobs, gate):
     assert jobs.get(job.snapshot.id) is job
     assert jobs.get(running.snapshot.id) is running, "what is asked is never forgotten"
     waiting.set()
+
+
+def test_waiting_is_told_by_the_last_answers_and_by_how_many_are_served_at_once(jobs):
+    assert jobs.wait_s(1) is None
+    for seconds in (4.0, 10.0, 100.0):
+        jobs._durations.append(seconds)
+    assert (jobs.wait_s(1), jobs.wait_s(8), jobs.wait_s(9), jobs.wait_s(17)) == (10, 10, 20, 30)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [(Busy, "busy"), (AdapterError, "adapter"), (PromptTooLong, "too-long"), (EngineError, "engine"),
+     (LanguageError, "language"), (KnowledgeError, "documents"), (FieldpostError, "box")],
+)  # fmt: skip
+def test_every_error_has_words_in_every_language(error, kind):
+    assert kind_of(error("x")) == kind
+    assert f"error_{kind}" in own("en")
 
 
 def test_an_unknown_id_is_nobodys():

@@ -9,6 +9,7 @@ import pytest
 
 from appliance.config import Config
 from appliance.exchange import Question
+from appliance.language.glossary import Glossary
 from appliance.pipeline import Pipeline
 from appliance.web import lite
 from appliance.web.jobs import Jobs
@@ -43,7 +44,7 @@ def test_it_grows_while_the_answer_is_made_and_ends_with_the_whole_of_it(jobs, g
     job = jobs.start(Question(text="How <i>long</i>?", lang="en"))
 
     async def read():
-        pieces = lite._answer(job, "en")
+        pieces = lite._answer(job, "en", "en", Glossary())
         first = [await anext(pieces), await anext(pieces), await anext(pieces)]
         gate.set()
         return "".join(first), "".join([piece async for piece in pieces])
@@ -65,7 +66,7 @@ def test_whoever_comes_back_later_gets_it_whole_at_once(jobs, gate):
     eventually(lambda: job.snapshot.over)
 
     async def read():
-        return "".join([piece async for piece in lite._answer(job, "en")])
+        return "".join([piece async for piece in lite._answer(job, "en", "en", Glossary())])
 
     page = asyncio.run(read())
     assert 'data-state="done"' in page
@@ -93,7 +94,7 @@ def test_a_question_leads_to_an_address_where_its_answer_stays(box):
     assert "growing" not in again.text
 
 
-@pytest.mark.parametrize("path", ["/lite", "/lite?lang=sw", "/lite?lang=xx"])
+@pytest.mark.parametrize("path", ["/lite", "/lite?lang=sw", "/lite?lang=xx", "/lite?lang=ur"])
 def test_the_form_is_small_and_has_no_script_and_no_other_file(box, path):
     page = httpx.get(f"{box.url}{path}")
     assert page.status_code == 200
@@ -109,8 +110,9 @@ def test_an_answer_is_under_thirty_kilobytes(box):
     ("form", "words"),
     [
         ({"text": "  "}, "Type a question first."),
-        ({"text": "Hi", "lang": "xx"}, "does not have the language"),
+        ({"text": " ", "lang": "fr"}, "Écrivez d’abord une question."),
         ({"text": "Hi", "adapter": "none"}, "has no adapter"),
+        ({"text": "Hi", "adapter": "none", "lang": "sw"}, "Aina hii ya jibu haipo tena."),
     ],
 )
 def test_mistakes_are_told_on_the_form(box, form, words):
@@ -118,6 +120,29 @@ def test_mistakes_are_told_on_the_form(box, form, words):
     assert page.status_code == 422
     assert words in page.text
     assert "<textarea" in page.text
+
+
+def test_a_language_the_box_does_not_answer_in_still_has_the_page(box):
+    page = ask(box.url, text=ENGLISH, lang="ur")
+    assert '<html lang="ur" dir="rtl">' in page.text
+    assert "1 minute" in page.text
+    assert "ڈبے نے آپ کے سوال کی زبان کا اندازہ لگایا۔" in page.text
+    assert "⟦" not in page.text
+
+
+def test_a_chosen_language_is_kept_by_the_phone(box):
+    with httpx.Client(base_url=box.url) as phone:
+        phone.get("/lite?lang=ha")
+        assert '<html lang="ha"' in phone.get("/lite").text
+        phone.get("/language/am?to=lite")
+        assert '<html lang="am"' in phone.get("/lite").text
+
+
+def test_a_question_to_choose_is_put_into_the_field(box):
+    form = httpx.get(f"{box.url}/lite?lang=en").text
+    card = re.search(r'class="fp-card" href="(/lite\?q=[^"]+)"[^>]*>([^<]+)<', form)
+    chosen = httpx.get(box.url + card[1], headers={"Accept-Language": "en"}).text
+    assert f">{card[2]}</textarea>" in chosen
 
 
 def test_an_answer_that_is_gone_leads_back_to_the_form(box):

@@ -1,11 +1,11 @@
-"""Tests of appliance.evals.questions: what a set may look like, and what is said where it does not."""
+"""Tests of appliance.questions: what a set may look like, and what is said where it does not."""
 
 import json
 
 import pytest
 
 from appliance.errors import EvalError
-from appliance.evals.questions import read, some
+from appliance.questions import read, some
 
 BOIL = {"id": "boil", "lang": "en", "question": "How long?", "document": "water.md", "answer": "Boil it for 1 minute."}
 NOTHING = {"id": "moon", "lang": "sw", "question": "Mwezi?", "answerable": False}

@@ -1,4 +1,4 @@
-"""Evaluation sets as they lie in a release: one JSON object a line. Reading them, and nothing else."""
+"""Questions of evaluation sets, one JSON object a line: measured by ``evals``, offered as examples by the page."""
 
 import hashlib
 import json
