@@ -11,6 +11,7 @@ from tests.support.scripted import eventually
 from tests.support.site import run, serving
 
 pytestmark = pytest.mark.browser
+expect.set_options(timeout=20_000)  # a busy machine is no fault of the page
 
 
 @pytest.fixture(scope="module")
