@@ -43,7 +43,9 @@ from appliance.log.store import Log, Recorder
 from appliance.metrics import look, vitals
 from appliance.pipeline import Pipeline
 from appliance.release import Component, Release, load_release, read_revoked
+from appliance.safety.filters import load_policy
 from appliance.safety.redact import redact
+from appliance.safety.whereabouts import NOBODY, Names
 from appliance.sync.identity import load_or_make_identity
 from appliance.sync.repair import repair_log
 
@@ -134,6 +136,7 @@ def open_box(home: Home, *, recorded: bool = True) -> Iterator[Box]:
         EngineError: the model does not load, and there is no document to quote without it.
     """
     config = load_config(home)
+    policy = load_policy(home.root)
     release = load_release(home)
     with ExitStack() as opened:
         log: Recorder = _Unrecorded()
@@ -156,7 +159,7 @@ def open_box(home: Home, *, recorded: bool = True) -> Iterator[Box]:
         translator = opened.enter_context(Translator(_packs(release), glossary=glossary, weak=_weak(release)))
         own = _engine(home, config, release, opened, recorded=recorded, documents=not retriever.empty)
         local = own if isinstance(own, TemperedEngine) else None
-        upstream = _with_upstream(own, config, opened) if config.answer.mode != "extractive" else None
+        upstream = _with_upstream(own, config, policy.names, opened) if config.answer.mode != "extractive" else None
         caretaker = _caretaker(local, config, opened) if recorded else None
         counters = Counters(partial(_moment, home, caretaker, local, upstream))
         engine: Engine = upstream or own
@@ -169,6 +172,7 @@ def open_box(home: Home, *, recorded: bool = True) -> Iterator[Box]:
             working_lang=release.documents_lang,
             documents=lambda: not retriever.empty,  # some may be added while the box is open
             languages=release.languages,
+            policy=policy,
             extractive=isinstance(engine, NoModel),
         )
         yield Box(
@@ -293,7 +297,7 @@ def _moment(
     }
 
 
-def upstream_of(config: Config) -> RemoteEngine | None:
+def upstream_of(config: Config, names: Names = NOBODY) -> RemoteEngine | None:
     """The site's server; None where the settings name none.
 
     Raises:
@@ -311,13 +315,13 @@ def upstream_of(config: Config) -> RemoteEngine | None:
         model=site.model,
         key=_first_line(Path(site.key_file)) if site.key_file else "",
         adapters=dict(pair.split("=", 1) for pair in site.adapters),
-        redact=lambda text: redact(text, config.safety.phone_regions).text,
+        redact=lambda text: redact(text, config.safety.phone_regions, names).text,
     )
 
 
-def _with_upstream(local: Engine, config: Config, opened: ExitStack) -> FallbackEngine | None:
+def _with_upstream(local: Engine, config: Config, names: Names, opened: ExitStack) -> FallbackEngine | None:
     """The site's server in front of the box's own model, where the site has one."""
-    server = upstream_of(config)
+    server = upstream_of(config, names)
     if server is None:
         return None
     opened.callback(server.close)

@@ -11,8 +11,8 @@ Only this file knows the order. Each room is handed in, and none of them knows a
 """
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
@@ -29,6 +29,7 @@ from appliance.language.numbers import ascii_digits
 from appliance.language.protect import UNITS_DIFFER
 from appliance.log.store import Recorder
 from appliance.record import record_of
+from appliance.safety.filters import Policy, Verdict, steers
 
 
 class Finder(Protocol):
@@ -51,6 +52,9 @@ class Understood:
 
     question_working: str
     lang: str
+    help: tuple[Mapping[str, str], ...] = ()
+    """For a person in need: the site's help by language, one for each kind of need; an empty one where the site gave
+    none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +99,8 @@ class Pipeline:
     """The site's; a question may turn out to be in another of them than was chosen."""
     extractive: bool = False
     """Whether the documents are quoted and no model is asked."""
+    policy: Policy = field(default_factory=Policy)
+    """What the site wants asked and answered with care."""
 
     def ask(self, question: Question) -> Generator[Event, None, None]:
         """Answer one question, telling each step. Closing the iterator, or ``engine.cancel``, ends it unfinished.
@@ -122,7 +128,11 @@ class Pipeline:
         # A model and a translator know the digits of their own training only.
         asked = self._translate(ascii_digits(question.text), spoken, working, flags)
         clock.lap("understand")
-        yield Understood(question_working=asked, lang=home)
+        verdict = self._judged(question, asked)
+        yield Understood(question_working=asked, lang=home, help=tuple(crisis.help for crisis in verdict.crises))
+        if verdict.silent:
+            yield Finished(exchange=self._without_answer(question, asked, home, verdict, clock))
+            return
 
         # 2 find, 3 prompt
         found = self.finder.search(
@@ -133,6 +143,9 @@ class Pipeline:
         clock.lap("find")
         request, passages = self._prompted(question, asked, found, flags)
         clock.lap("prompt")
+        if steering := [passage.id for passage in passages if steers(passage.text)]:
+            flags.append("steering")
+            self._note(question, "steering-document", passages=steering)
         yield Found(passages=passages)
 
         # 4 answer, 5 give back: a sentence is translated when the next one has begun
@@ -143,7 +156,14 @@ class Pipeline:
             if isinstance(piece, Usage):
                 usage = piece
             elif isinstance(piece, str):  # what a reasoning model thinks is not shown
-                yield draft.add(piece)
+                said = draft.add(piece)
+                if self.policy.refuses(said.answer_working):
+                    self.engine.cancel(question.id)
+                    self._note(question, "refused-answer")
+                    refused = Verdict(refused="refused")
+                    yield Finished(exchange=self._without_answer(question, asked, home, refused, clock))
+                    return
+                yield said
         assert usage is not None, "an engine ends with its usage"  # noqa: S101
         answer, written, claims = draft.end()
         clock.lap("answer")
@@ -171,13 +191,55 @@ class Pipeline:
             claims=claims,
             looks_like=spoken if spoken != home else None,
         )
+        if any(self.policy.is_medical(passages[n - 1].docpack, passages[n - 1].document) for n in exchange.cited):
+            flags.append("medical")
         exchange = replace(exchange, flags=tuple(dict.fromkeys([*flags, *_doubts(exchange)])))
-        record = record_of(exchange, self.config.safety.phone_regions)
+        yield Finished(exchange=self._recorded(exchange, clock))
+
+    def _recorded(self, exchange: Exchange, clock: "_Stopwatch") -> Exchange:
+        record = record_of(exchange, self.config.safety.phone_regions, self.policy.names)
         exchange = replace(exchange, hidden=record["found"])
         if not self._record("chat", record):
             exchange = replace(exchange, flags=(*exchange.flags, "not-recorded"))
         clock.lap("record")
-        yield Finished(exchange=replace(exchange, steps=clock.steps))
+        return replace(exchange, steps=clock.steps)
+
+    def _judged(self, question: Question, asked: str) -> Verdict:
+        """What the policy makes of the question; each thing it meets is noted in the safety stream, without words."""
+        verdict = self.policy.judge((question.text, asked))
+        if verdict.refused:
+            self._note(question, verdict.refused, topic=verdict.topic)
+        for crisis in verdict.crises:
+            self._note(question, "crisis", topic=crisis.name)
+        if steers(question.text) or steers(asked):
+            self._note(question, "steering-question")
+        return verdict
+
+    def _note(self, question: Question, event: str, **facts: object) -> None:
+        self._record("safety", {"v": 1, "event": event, "id": question.id, **facts})
+
+    def _without_answer(
+        self, question: Question, asked: str, home: str, verdict: Verdict, clock: "_Stopwatch"
+    ) -> Exchange:
+        """The exchange of a question that is not answered. What a person in need wrote is kept nowhere."""
+        exchange = Exchange(
+            id=question.id,
+            lang=home,
+            working_lang=self.working_lang,
+            question=question.text,
+            question_working=asked,
+            answer="",
+            answer_working="",
+            passages=(),
+            cited=(),
+            abstained=True,
+            model=NO_MODEL,
+            adapter=question.adapter,
+            usage=_FREE,
+            steps=clock.steps,
+            flags=(verdict.refused,) if verdict.refused else (),
+        )
+        return exchange if verdict.crises else self._recorded(exchange, clock)
 
     def _languages(self, question: Question, flags: list[str]) -> tuple[str, str]:
         """The language for the answer, and the one that the question is in.

@@ -5,14 +5,15 @@ from typing import Any
 
 from appliance.exchange import Exchange
 from appliance.safety import redact
+from appliance.safety.whereabouts import NOBODY, Names
 
 
-def record_of(exchange: Exchange, phone_regions: Sequence[str]) -> dict[str, Any]:
+def record_of(exchange: Exchange, phone_regions: Sequence[str], names: Names = NOBODY) -> dict[str, Any]:
     """The exchange as the log keeps it: every text redacted, and what was taken out counted."""
     texts = {}
     found: dict[str, int] = {}
     for name in ("question", "question_working", "answer", "answer_working"):
-        redacted = redact.redact(getattr(exchange, name), phone_regions)
+        redacted = redact.redact(getattr(exchange, name), phone_regions, names)
         texts[name] = redacted.text
         for kind, number in redacted.found.items():
             found[kind] = max(found.get(kind, 0), number)

@@ -1,21 +1,26 @@
-"""Takes e-mail addresses and telephone numbers out of a plain text, before it is stored anywhere.
+"""Takes out of a plain text what tells who somebody is or how to reach them, before it is stored anywhere.
 
-Text in, text out: no files, no settings. When unsure it takes out too much rather than too little, but leaves dates,
-doses, ranges, prices and years. Names of people, places and other identifiers are left to later filters.
+E-mail addresses and telephone numbers are found here, numbers of documents and accounts by ``identifiers``, coordinates
+and listed names by ``whereabouts``. Text in, text out: no files, no settings. When unsure it takes out too much rather
+than too little, but leaves dates, doses, ranges, prices and years.
 """
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from phonenumbers import Leniency, PhoneNumberMatcher
 
-POLICY = "1"
+from appliance.safety import identifiers, whereabouts
+from appliance.safety.whereabouts import NOBODY, Names
+
+POLICY = "2"
 """Version of these rules. It is stored with every record: change it whenever another text comes out."""
 
-EMAIL = "[e-mail]"
-TELEPHONE = "[telephone]"
+KINDS = ("e-mail", "id", "coordinates", "telephone", "place", "group", "person")
+"""What is taken out, in this order; in its place stands the kind in square brackets."""
 
 _Span = tuple[int, int]
 
@@ -38,6 +43,16 @@ _FRACTION = re.compile(
 )
 _YEARS = re.compile(r"(?:19|20)[0-9]{2}(?:[ \-/]+(?:19|20)[0-9]{2})+")
 _DECIMALS = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}(?: ?[- ] ?[0-9]{1,3}\.[0-9]{1,3})+")
+
+# Six to nine digits are a telephone number only where the text says so.
+_SHORT = r"(?P<number>\(?[0-9](?:[ ().\-]{0,2}[0-9]){5,8})(?![0-9A-Za-z%°])"
+_CALLED = re.compile(
+    r"(?:(?<!\w)(?:call|calling|phone|telephone|tel|mobile|fax|whatsapp|sms|contact|reach|answering|dial|simu|piga|nipigie"
+    r"|téléphone|appelez|appeler|teléfono|llame|llamar|telefone|ligue|celular|waya|kira)(?!\w)"
+    r"|هاتف|الهاتف|اتصل|फोन|फ़ोन|कॉल|فون|کال|ስልክ|ደውል)[^\w\n]{0,3}(?:[^\W\d]+[^\w\n]{1,3}){0,2}" + _SHORT,
+    re.IGNORECASE,
+)
+_CALLED_AFTER = re.compile(rf"(?<![0-9.\-]){_SHORT}[ \-]{{1,2}}(?:office|fax|tel|phone|mobile)(?!\w)", re.IGNORECASE)
 
 _DOMAIN_CHARACTER = r"[^\x00-\x2c\x2e\x2f\x3a-\x40\x5b-\x60\x7b-\x7f\s«»“”‘’„、，،؟]"
 _DOMAIN = re.compile(
@@ -62,27 +77,38 @@ class Redacted:
 
     text: str
     found: Mapping[str, int]
-    """``e-mail`` and ``telephone`` to a number; kinds not found are left out."""
+    """Some of ``KINDS`` to a number; kinds not found are left out."""
 
 
-def redact(text: str, regions: Sequence[str]) -> Redacted:
-    """Replace e-mail addresses by ``[e-mail]`` and telephone numbers by ``[telephone]``.
+def redact(text: str, regions: Sequence[str], names: Names = NOBODY) -> Redacted:
+    """Replace what should not be kept by its kind in square brackets: ``[e-mail]``.
 
     Args:
         text: plain text in any script; digits of any script are read as digits.
-        regions: ISO 3166 codes whose national ways of writing telephone numbers are known here.
+        regions: ISO 3166 codes whose national ways of writing telephone numbers are known here, and whose people's
+            numbers are recognised by their check digits.
+        names: what the site calls sensitive.
     """
+    finders: dict[str, Callable[[str], Iterator[_Span]]] = {
+        "e-mail": _emails,
+        "id": partial(_identifiers, regions=regions),
+        "coordinates": whereabouts.coordinates,
+        "telephone": partial(_telephones, regions=regions),
+        **{kind: partial(whereabouts.named, kind=kind, names=names) for kind in ("place", "group", "person")},
+    }
     found: dict[str, int] = {}
-    for kind, mark in (("e-mail", EMAIL), ("telephone", TELEPHONE)):
-        # Again and again: taking one out can bare another. Each round takes digits or an @ away, so it ends.
-        while True:
+    # Again and again: taking one out can bare another. Each round takes digits, an @ or letters away, so it ends.
+    changed = True
+    while changed:
+        changed = False
+        for kind in KINDS:
             plain, where = _plain(text)
-            spans = _merge(_emails(plain) if kind == "e-mail" else _telephones(plain, regions))
-            if not spans:
-                break
-            found[kind] = found.get(kind, 0) + len(spans)
+            spans = _merge(finders[kind](plain))
             for start, end in reversed(spans):
-                text = text[: where[start]] + mark + text[where[end - 1] + 1 :]
+                text = text[: where[start]] + f"[{kind}]" + text[where[end - 1] + 1 :]
+            if spans:
+                found[kind] = found.get(kind, 0) + len(spans)
+                changed = True
     return Redacted(text=text, found=found)
 
 
@@ -141,6 +167,12 @@ def _emails(plain: str) -> Iterator[_Span]:
         yield match.span()
 
 
+def _identifiers(plain: str, regions: Sequence[str]) -> Iterator[_Span]:
+    for other in (_DATE, _ADDRESS, _UUID, _FRACTION):
+        plain = other.sub(lambda match: "\n" * len(match[0]), plain)
+    return identifiers.found(plain, regions)
+
+
 def _telephones(plain: str, regions: Sequence[str]) -> Iterator[_Span]:
     # Line breaks in place of what is something else: no number runs across one, here and in phonenumbers.
     for other in (_DATE, _ADDRESS, _UUID, _FRACTION):
@@ -148,6 +180,10 @@ def _telephones(plain: str, regions: Sequence[str]) -> Iterator[_Span]:
     for candidate in _CANDIDATE.finditer(plain):
         if not _is_quantity(candidate[0]):
             yield from _unknown_numbers(candidate)
+    for pattern in (_CALLED, _CALLED_AFTER):
+        for called in pattern.finditer(plain):
+            if not _is_quantity(called["number"]):
+                yield called.span("number")
     for match in PhoneNumberMatcher(plain, None, leniency=Leniency.POSSIBLE):
         yield match.start, match.end
     for region in regions:

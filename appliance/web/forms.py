@@ -46,7 +46,7 @@ def routes(box: Box, jobs: Jobs) -> APIRouter:
             raise HTTPException(422, f"The reason is {reason}. One of these is needed: {', '.join(REASONS)}.")
         if job.verdicts >= MOST_VERDICTS:
             raise HTTPException(429, "Enough was said about this answer.")
-        redacted = redact(words.strip(), box.config.safety.phone_regions)
+        redacted = redact(words.strip(), box.config.safety.phone_regions, box.pipeline.policy.names)
         body: dict[str, object] = {
             "v": 1,
             "id": job_id,

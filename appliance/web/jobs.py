@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from statistics import median
@@ -78,6 +78,8 @@ class Snapshot:
     position: int | None = None
     """How many questions the model takes up before this one begins, counted from 1; 0 once it is being answered; None
     while it is not with the model."""
+    help: tuple[Mapping[str, str], ...] = ()
+    """For a person in need: see ``pipeline.Understood``."""
     wait_s: int | None = None
     """Seconds until it begins, as far as the last answers tell; None where that is not known."""
 
@@ -165,7 +167,7 @@ class Job:
     def _take(self, event: Understood | Found | Said | Finished) -> None:
         match event:
             case Understood():
-                self._show(state="finding", question_working=event.question_working, lang=event.lang)
+                self._show(state="finding", question_working=event.question_working, lang=event.lang, help=event.help)
             case Found():
                 self._show(state="answering", passages=event.passages)
             case Said():

@@ -48,6 +48,7 @@ def answer(snapshot: Snapshot, lang: str, terms: tuple[Term, ...] = ()) -> str:
     parts = [
         f'<p class="fp-question fp-print" {attributes(snapshot.lang)}>{html.escape(snapshot.question)}</p>',
         status(snapshot, lang),
+        _crisis(snapshot, lang),
     ]
     if snapshot.error:
         parts.append(failure(snapshot.error_kind or "box", snapshot.error, lang))
@@ -144,7 +145,8 @@ def sources(snapshot: Snapshot, lang: str) -> str:
     """The passages, each to unfold, and to open in its document; those that the answer cites are marked."""
     said = words(lang)
     if not snapshot.passages:
-        return f"<p>{html.escape(said['no_sources'])}</p>" if snapshot.state == "done" else ""
+        nothing_found = snapshot.state == "done" and bool(snapshot.answer)
+        return f"<p>{html.escape(said['no_sources'])}</p>" if nothing_found else ""
     cited = snapshot.exchange.cited if snapshot.exchange else ()
     items = "".join(
         f'<details class="fp-source"><summary>[{number}] <bdi>{html.escape(passage.title)} · '
@@ -170,6 +172,20 @@ def terms_of(snapshot: Snapshot, glossary: Glossary, working_lang: str) -> tuple
 
 def _bare(text: str, lang: str) -> str:
     return f"<dd {attributes(lang)}>{html.escape(text)}</dd>"
+
+
+def _crisis(snapshot: Snapshot, lang: str) -> str:
+    """The site's own help for a person in need, above everything else; kind words where the site gave none."""
+    if not snapshot.help:
+        return ""
+    said = words(lang)
+    told = []
+    for by_lang in snapshot.help:
+        best = next((tag for tag in (lang, snapshot.lang, *by_lang) if tag in by_lang), None)
+        if best is not None:
+            told.append(f"<p {attributes(best)}>{html.escape(by_lang[best])}</p>")
+    lead = said["crisis" if told else "crisis_nobody"]
+    return f'<div class="fp-crisis" role="alert"><p>{html.escape(lead)}</p>{"".join(dict.fromkeys(told))}</div>'
 
 
 def _hidden(snapshot: Snapshot, lang: str) -> str:
