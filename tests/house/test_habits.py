@@ -31,6 +31,13 @@ def test_no_source_file_is_much_over_400_lines():
     assert {f: n for f in files if (n := len((ROOT / f).read_text().splitlines())) > 420} == {}
 
 
+def test_no_link_is_in_the_repository():
+    # A link leads out of a checkout; one called .venv once took the place of the environment of whoever pulled it.
+    listed = subprocess.run(["git", "ls-files", "-s"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    links = [line.split("\t")[1] for line in listed.splitlines() if line.startswith("120000")]
+    assert links == [], "git rm --cached them"
+
+
 def test_every_module_says_what_it_is_for():
     silent = [f for f in tracked("appliance/*.py", "bundles/*.py", "installer/*.py") if not _docstring(f)]
     assert silent == []
