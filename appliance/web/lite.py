@@ -126,7 +126,7 @@ async def _answer(
     snapshot = job.snapshot
     said = words(lang)
     start, end = pages.page(title="Fieldpost", lang=lang, style=_STYLE, body="\0").split("\0")
-    yield f"{start}<h1 class='fp-title'>{html.escape(snapshot.question)}</h1>"
+    yield f"{start}<h1 class='fp-title' dir='auto'>{html.escape(snapshot.question)}</h1>"
     if not snapshot.over:
         button = f'<button class="fp-button">{html.escape(said["stop"])}</button>'
         yield f"""<div class="growing"><p class="fp-status">{html.escape(said["reload"])}</p>
