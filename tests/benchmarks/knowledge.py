@@ -77,8 +77,10 @@ def _cards(lang: str, folder: Path) -> list[Row]:
             same += titles[first.document].casefold() == title.casefold()
             right += text[first.start : first.end] == first.text
     name = f"IFRC cards {lang} ({len(files)})"
+    most = len({title.casefold() for title in titles.values()}) / len(files)
+    bound = min(0.95, most)
     return [
-        Row(metric=f"{name}: the title finds its own card first", value=own / len(files), unit="share", target=0.95),
+        Row(metric=f"{name}: the title finds its own card first", value=own / len(files), unit="share", target=bound),
         Row(metric=f"{name}: or one of the same title", value=same / len(files), unit="share", target=0.95),
         Row(metric=f"{name}: the span is the passage's", value=right / len(files), unit="share", target=1),
     ]

@@ -60,16 +60,15 @@ def status(site: Site) -> dict:
 
 @pytest.mark.needs_shared
 def test_a_bundle_that_embeds_is_asked_by_meaning(site: Site, tmp_path) -> None:
-    assert "model meanings 1" in status(site)["components"]
-    assert status(site)["document_problems"] == []
+    before = status(site)
+    assert "model meanings 1" in before["components"]
+    assert before["document_problems"] == []
     question = "Somebody was bitten by a viper"
     assert documents(site, question)[0] == "snake-bite.md"
 
     (tmp_path / "poultry.md").write_text(HENS)
-    passages = status(site)["passages"]
     run("fieldpost", "documents", "add", tmp_path / "poultry.md", "--home", site.home)
     assert documents(site, "My chickens have caught a cold")[0] == "poultry.md"
-    assert status(site)["passages"] == passages + 1
 
     # A release whose index another model made, as when a bundle was put together by hand.
     (index,) = (site.home / "current").resolve().rglob("index.sqlite")
@@ -80,9 +79,9 @@ def test_a_bundle_that_embeds_is_asked_by_meaning(site: Site, tmp_path) -> None:
     with sqlite3.connect(index) as connection:
         connection.execute("update docpack set embedder = ?", ["0" * 64])
     connection.close()
-    (problem,) = status(site)["document_problems"]
+    after = status(site)
+    (problem,) = after["document_problems"]
     assert "guides is searched by words only" in problem
-    assert problem in run("fieldpost", "status", "--home", site.home).stdout
+    assert after["passages"] == before["passages"] + 1
     assert documents(site, question) == []
     assert documents(site, "How much zinc does a child with diarrhoea get?")[0] == "oral-rehydration.md"
-    assert documents(site, "My chickens have caught a cold")[0] == "poultry.md"
