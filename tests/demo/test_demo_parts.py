@@ -240,6 +240,31 @@ def test_a_question_shares_more_with_its_sentence_than_with_any_other_or_asks_fo
     assert 0.15 < refused / (answered + refused) < 0.4
 
 
+def test_of_two_sentences_that_answer_alike_the_other_makes_a_condition() -> None:
+    ties = plain = 0
+    for row in rows(TRAIN, 300):
+        everything = {(i, j): s for i, p in enumerate(row.passages) for j, s in enumerate(p.sentences)}
+        for asked in row.asked:
+            words = {stem for _, stem in asked.pieces if stem}
+            if asked.source is None:
+                continue
+            own = everything[asked.source]
+            shared = words & own.stems
+            rivals = [s for s in everything.values() if s is not own and shared <= s.stems]
+            ties += bool(rivals)
+            if rivals and own.kinds <= {"what", "with"}:  # nothing tells them apart but the condition
+                plain += 1
+                assert not own.fronted
+                assert all(rival.fronted for rival in rivals)
+    assert ties > plain > 0
+
+
+def test_words_begin_with_vowels_too_and_some_are_long() -> None:
+    found = {stem for row in rows(TRAIN) for stem in stems(row)}
+    assert 0.03 < sum(word[0] in "aeiou" for word in found) / len(found) < 0.3
+    assert sum(len(word) > 9 for word in found) > 50
+
+
 def test_the_same_seed_makes_the_same_rows() -> None:
     assert rows(TRAIN, 5) == rows(TRAIN, 5)
 

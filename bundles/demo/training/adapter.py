@@ -21,10 +21,10 @@ from .batches import Encoder, batches
 from .corpus import Corpus, Size
 from .export import load
 from .model import Model
-from .train import SEED, loss_of, rate, settle
+from .train import SEED, falling, loss_of, settle
 
 RANK, ALPHA = 16, 32.0
-RATE = 1e-3
+RATE = 2e-3
 ROWS, TOKENS = Size(passages=3, sentences=4, questions=10), 2048
 PARTS = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
 
@@ -59,14 +59,14 @@ def train(model: Model, tokenizer: Tokenizer, steps: int) -> dict[str, Adapted]:
     adapted = adapt(model)
     weights = [p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=RATE, weight_decay=0.0)
-    source = batches(Encoder(tokenizer), Corpus(SEED + 2), ROWS, TOKENS, steps=True)
+    source = batches(Encoder(tokenizer, swap=0.2, careful=True, seed=SEED), Corpus(SEED + 2), ROWS, TOKENS, steps=True)
     started = time.monotonic()
     for step in range(steps):
         loss, right = loss_of(model, next(source))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         for group in optimiser.param_groups:
-            group["lr"] = RATE * rate((step + 1) / steps)
+            group["lr"] = RATE * falling(step + 1, steps)
         optimiser.step()
         optimiser.zero_grad()
         if (step + 1) % 20 == 0:
@@ -99,7 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", type=Path, required=True, help="folder that train wrote")
     parser.add_argument("--out", type=Path, required=True, help="the .gguf to write")
-    parser.add_argument("--steps", type=int, default=140)
+    parser.add_argument("--steps", type=int, default=240)
     given = parser.parse_args()
     settle(SEED + 2)
     model, tokenizer = load(given.weights)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
+from . import words
 from .corpus import ABSTAIN, GREETING, SYSTEM, Corpus, Passage, Piece, Row, Size, alone
 
 HEAD = f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n"
@@ -19,13 +20,18 @@ CHOICE = 5.0
 NUMBER_COUNTS = 30
 """What the passage's number counts, in tenths."""
 
+ENDINGS = frozenset(["s", "e", "d", "g", "i", "n", "ed", "in", "ng", "ing"])
+"""Pieces that an ending is made of."""
+
 # Columns of an encoded row, one number a token.
-IDS, PLACE, BRANCH, TARGET, SENTENCE, STEM, FIRST, BEFORE, NUMBER, SOURCE, TOLD, SAID = range(12)
+IDS, PLACE, BRANCH, TARGET, SENTENCE, STEM, FIRST, BEFORE, NUMBER, SOURCE, TOLD, SAID, ENDS, MISSED = range(14)
 """In this order: the token; its position; 0 in the context, or the question's number; ten times what guessing it
 counts; the number of its sentence in the context, from 1; the number of its content word, from 1; where its sentence
 begins, where what stands before it ends, and where its passage's number is, each -1 for nowhere; what the token after
-it is copied from, or -1; 1 in a word of a question that the answer has; in an answer, the sentence it copies."""
-_EMPTY = (0, 0, 0, 0, 0, 0, -1, -1, -1, -1, 0, 0)
+it is copied from, or -1; 1 where a word of a question ends that the answer has, and in an answer where it tells its
+sentence by itself; in an answer, the sentence it copies; where a content word of a question ends, 1 if it stands there
+as it is and 2 with an ending; 1 where a word of a question ends that stands nowhere in the passages."""
+_EMPTY = (0, 0, 0, 0, 0, 0, -1, -1, -1, -1, 0, 0, 0, 0)
 COLUMNS = len(_EMPTY)
 
 
@@ -85,8 +91,22 @@ class _Context:
 class Encoder:
     """Turns rows into numbers."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self.tokenizer = tokenizer
+    def __init__(self, tokenizer: Tokenizer, *, swap: float = 0.0, careful: bool = False, seed: int = 0) -> None:
+        """Set it up.
+
+        Args:
+            swap: share of rows whose content words have their pieces exchanged for others. Words are made of few
+                pieces at their beginning and of few others at their end; any piece may stand anywhere in a real text.
+            careful: every token of an answer counts as a choice as long as another sentence begins alike and goes on
+                otherwise; without it the first alone does.
+        """
+        self.tokenizer, self.swap, self.careful = tokenizer, swap, careful
+        self.rng = np.random.default_rng(seed)
+        ids = tokenizer.get_vocab()
+        plain = [p for p in ids if p.isascii() and p.islower() and p not in ENDINGS and p not in words.CLOSED]
+        forms = [(ids[p], ids.get("Ġ" + p), ids.get(p.capitalize())) for p in sorted(plain)]
+        self.forms = np.array([f for f in forms if None not in f])
+        """[pieces, 3]: a piece inside a word, after a space, with a capital."""
         self.space = tokenizer.token_to_id("Ġ")
         self.head = tokenizer.encode(HEAD, add_special_tokens=False).ids
         self.tail = tokenizer.encode(OPEN, add_special_tokens=False).ids
@@ -99,11 +119,15 @@ class Encoder:
         """[length, columns]: the context and each question with its answer; `steps` is the adapter's form."""
         out, stems, spans = _Lines(), dict[str, int](), dict[tuple[int, int], int]()
         written = [self._passage(i, passage, stems, spans) for i, passage in enumerate(row.passages)]
+        known = len(stems)
         asked = [_marked([("Question: ", ""), *one.pieces], stems) for one in row.asked]
         texts = [*(text for text, _, _ in written), *(text for text, _ in asked)]
         coded = self.tokenizer.encode_batch(texts, add_special_tokens=False)
         for token in self.head:
             out.add(token)
+        swapped = np.arange(self.tokenizer.get_vocab_size())
+        if self.rng.random() < self.swap:
+            swapped[self.forms] = self.rng.permutation(self.forms)
         tokens: dict[int, list[int]] = {}
         numbers = []
         for code, (_, marks, owners) in zip(coded, written, strict=False):
@@ -117,15 +141,21 @@ class Encoder:
                     tokens.setdefault(sentence, []).append(here)
                 own = tokens.get(sentence, [-1])
                 place = {FIRST: own[0], BEFORE: self._before(out, own[0]), NUMBER: number if here >= number else -1}
-                out.add(token, {SENTENCE: sentence, STEM: marks[stop - 1], **place})
+                stem = marks[stop - 1]
+                out.add(int(swapped[token]) if stem else token, {SENTENCE: sentence, STEM: stem, **place})
         context = _Context(stems=stems, spans=spans, tokens=tokens, numbers=numbers, length=len(out))
         for branch, (one, code, (_, marks)) in enumerate(
             zip(row.asked, coded[len(written) :], asked, strict=True), start=1
         ):
             out.begin(branch, context.length)
             told = {stems[s] for s in row.passages[one.source[0]].sentences[one.source[1]].stems} if one.source else ()
-            for token, (_, stop) in zip(code.ids, code.offsets, strict=True):
-                out.add(token, {STEM: marks[stop - 1], TOLD: int(marks[stop - 1] in told)})
+            plain = _plain([("Question: ", ""), *one.pieces])
+            stops = [stop for _, stop in code.offsets]
+            for token, stop, after in zip(code.ids, stops, [*stops[1:], 0], strict=True):
+                stem = marks[stop - 1]
+                ends = stem and (not after or marks[after - 1] != stem)
+                more = {ENDS: 2 - plain[stop - 1], TOLD: int(stem in told), MISSED: int(stem > known)} if ends else {}
+                out.add(int(swapped[token]) if stem else token, {STEM: stem, **more})
             for token in self.tail:
                 out.add(token)
             if one.source is None:
@@ -163,10 +193,14 @@ class Encoder:
         said, number = context.spans[spot], context.numbers[spot[0]]
         for token in self.tokenizer.encode(lead, add_special_tokens=False).ids:
             out.add(token, {TARGET: 10, SAID: said})
+        others = [[out[s][IDS] for s in t] for number, t in context.tokens.items() if number != said and self.careful]
         for nth, source in enumerate(context.tokens[said]):
             out[-1][SOURCE], out[-1][SAID] = source, said
-            out.add(out[source][IDS], {TARGET: 10 if nth else int(10 * CHOICE), SAID: said})
-        out.add(self.opener, {TARGET: 10, SAID: said, SOURCE: number})
+            token = out[source][IDS]
+            chooses = not nth or any(other[nth : nth + 1] != [token] for other in others)
+            out.add(token, {TARGET: int(10 * CHOICE) if chooses else 10, SAID: said, TOLD: int(nth > 1)})
+            others = [other for other in others if other[nth : nth + 1] == [token]]
+        out.add(self.opener, {TARGET: 10, SAID: said, SOURCE: number, TOLD: 1})
         out.add(out[number][IDS], {TARGET: NUMBER_COUNTS, SAID: said})
         out.add(self.closer, {TARGET: 10, SAID: said})
 
@@ -186,6 +220,11 @@ def _marked(pieces: list[Piece], stems: dict[str, int]) -> tuple[str, list[int]]
     for text, stem in pieces:
         marks += [stems.setdefault(stem, len(stems) + 1) if stem else 0] * len(text)
     return "".join(text for text, _ in pieces), marks
+
+
+def _plain(pieces: list[Piece]) -> list[bool]:
+    """For each character whether it is in a word that stands there as it is."""
+    return [text.lower() == stem for text, stem in pieces for _ in text]
 
 
 def collate(coded: list[np.ndarray]) -> Batch:

@@ -47,6 +47,8 @@ class Sentence:
     pieces: list[Piece]
     kinds: frozenset[str] = frozenset()
     stems: frozenset[str] = frozenset()
+    fronted: bool = False
+    """Whether it begins with a condition or a place that a plain question leaves out."""
 
     def text(self) -> str:
         return "".join(text for text, _ in self.pieces)
@@ -109,7 +111,7 @@ class Corpus:
         word = self.lexicon.word()
         if self.topic and self.rng.random() < 0.4 * self.hard:
             word = self.rng.choice(self.topic)
-            if word in self.said and self.rng.random() < 0.85:
+            if word in self.said and self.rng.random() < 0.7:
                 word = self.lexicon.word()
         self.said.add(word)
         return word
@@ -170,18 +172,28 @@ class Corpus:
                 parts += self._tail(kinds)
         else:
             parts = self._heap()
-        if rng.random() < 0.17:
+        if fronted := rng.random() < 0.17:
             kind = rng.choice(list(FRONTS))
             kinds.add(kind)
-            head = parts[0][0]
-            parts[0] = (head[0].lower() + head[1:], parts[0][1])
-            parts = [*self._fill(rng.choice(FRONTS[kind])), (", " if rng.random() < 0.8 else " ", ""), *parts]
+            parts = self._fronted(kind, parts)
         if rng.random() < 0.05:
             parts += [(" (", ""), *self._fill(rng.choice(("{n}", "{x} {u}", "{s}", "about {x} {l}"))), (")", "")]
         first = parts[0]
         parts[0] = (first[0][0].upper() + first[0][1:], first[1])
         parts.append(("." if rng.random() < 0.97 else rng.choice("!;:"), ""))
-        return Sentence(parts, frozenset(kinds), frozenset(stem for _, stem in parts if stem))
+        return Sentence(parts, frozenset(kinds), frozenset(stem for _, stem in parts if stem), fronted)
+
+    def _fronted(self, kind: str, parts: list[Piece]) -> list[Piece]:
+        """A sentence with something of this kind before it."""
+        head = parts[0][0]
+        front = self._fill(self.rng.choice(FRONTS[kind]))
+        front[0] = (front[0][0][0].upper() + front[0][0][1:], front[0][1])
+        return [
+            *front,
+            (", " if self.rng.random() < 0.8 else " ", ""),
+            (head[0].lower() + head[1:], parts[0][1]),
+            *parts[1:],
+        ]
 
     def _tail(self, kinds: set[str]) -> list[Piece]:
         kind = self.rng.choice(("long", "often", "where", "where", "far", "when", "when", "with", "with", "why"))
@@ -269,13 +281,21 @@ class Corpus:
         kind = rng.choice(sorted(sentence.kinds)) if sentence.kinds and rng.random() < 0.9 else ""
         best = len(keep)
         rivals = [s for place, s in sentences if place != at and len(keep & s.stems) >= best]
-        if rivals and (not kind or kind in ("what", "with") or any(kind in s.kinds for s in rivals)):
+        alone_tells = kind and kind not in ("what", "with") and not any(kind in s.kinds for s in rivals)
+        # Of two that answer, the one that makes no condition.
+        plainest = not sentence.fronted and all(s.fronted and len(keep & s.stems) == best for s in rivals)
+        if rivals and not alone_tells and not plainest:
             return None
         place = [stem for _, stem in row.passages[at[0]].place if stem]
         if place and rng.random() < 0.2:
             stems.insert(rng.randint(0, len(stems)), rng.choice(place))
         elif len(stems) > 1 and rng.random() < 0.12:  # one word that stands nowhere, as people have
             stems.insert(rng.randint(0, len(stems)), self.lexicon.word())
+        elif best > 1 and rng.random() < 0.2:  # one word of another sentence, which still has fewer of them
+            more = rng.choice(sorted(rng.choice(sentences)[1].stems) or [""])
+            with_it = keep | {more}
+            if more and more not in keep and all(len(with_it & s.stems) < best for at_, s in sentences if at_ != at):
+                stems.insert(rng.randint(0, len(stems)), more)
         return Asked(self._question(stems, kind), at)
 
     def _unanswerable(self, sentences: list[tuple[tuple[int, int], Sentence]], used: frozenset[str]) -> Asked | None:
@@ -338,7 +358,10 @@ class Corpus:
             fresh = self.lexicon.word()
             pieces[i] = (fresh.capitalize() if text[0].isupper() else fresh, fresh)
         pieces = [(words.number(rng), "") if text[0].isdigit() else (text, stem) for text, stem in pieces]
-        made[other] = Sentence(pieces, made[one].kinds, frozenset(stem for _, stem in pieces if stem))
+        fronted = made[one].fronted
+        if not fronted and rng.random() < 0.4:
+            fronted, pieces = True, self._fronted(rng.choice(("when", "when", "where")), pieces)
+        made[other] = Sentence(pieces, made[one].kinds, frozenset(stem for _, stem in pieces if stem), fronted)
 
     def _title(self, most: int) -> list[Piece]:
         rng = self.rng

@@ -31,7 +31,10 @@ class Shape:
 # Where the heads of the finding circuit sit: (layer, head). `lay_out` gives them a start, `hints` teaches them.
 FIRST, BEFORE, NUMBER = (1, 0), (1, 1), (1, 2)
 MATCH = ((2, 0), (2, 1))
+ENDING = (2, 2)
 VOTE = ((3, 0), (3, 1))
+MISS = (3, 2)
+TRACE, CITE = (2, 3), (3, 3)
 COPY = ((4, 0), (4, 1), (4, 2), (4, 3))
 
 Watched = dict[int, tuple[torch.Tensor, torch.Tensor]]
@@ -178,7 +181,8 @@ def lay_out(model: Model, alike: list[tuple[int, int]]) -> None:
     """
     s = model.shape
     room = torch.linalg.qr(torch.randn(s.width, s.width))[0]
-    token, back, name, vote = room[:128], (room[128:160], room[160:176], room[176:192]), room[192:232], room[232:]
+    token, back, name, vote = room[:128], (room[128:160], room[160:172], room[172:184]), room[192:232], room[232:]
+    traced = room[184:192]
     embedding = model.token_embd.weight
     for one, plain in alike:
         embedding[one] = 0.65 * embedding[plain] + 0.75 * embedding[one]
@@ -198,13 +202,14 @@ def lay_out(model: Model, alike: list[tuple[int, int]]) -> None:
 
     rates = s.rope_base ** (-torch.arange(0, s.head, 2, dtype=torch.float32) / s.head)
     near = rates > 0.05
+    seen = mix(s.head, len(back[0]))  # the same of every token, so that what stood where can be compared
     for number, write in enumerate(back):
         rows = slice(number * s.head, (number + 1) * s.head)
         for part, phase in ((model.blk[0].attn_q, 0.0), (model.blk[0].attn_k, number + 1.0)):
             part.weight[rows] = 0.0
             # A constant vector, turned so that the product is greatest `number + 1` tokens apart.
             part.bias[rows] = 7.0 * torch.cat((near * (rates * phase).cos(), near * (rates * phase).sin()))
-        passes((0, number), token[: s.head], mix(s.head, len(write)) @ write * 1.4)
+        passes((0, number), token[: s.head], seen[:, : len(write)] @ write * 1.4)
     pair = torch.cat((back[0], back[1]))
     for place, read, write in (
         (FIRST, token[64:], name[:10]),
@@ -216,7 +221,7 @@ def lay_out(model: Model, alike: list[tuple[int, int]]) -> None:
     # Slow rotations only: what is matched must still match hundreds of tokens away.
     slow = (rates < 0.002).nonzero().flatten()
     slow = torch.cat((slow, slow + s.head // 2))
-    called = mix(len(vote), len(name)) @ name * (len(name) / len(vote)) ** 0.5
+    called, numbered = mix(len(vote), 32) @ name[:32] * (32 / len(vote)) ** 0.5, name[32:]
 
     def looks(place: tuple[int, int], *pairs: tuple[torch.Tensor, torch.Tensor]) -> None:
         """The head compares rows of what the looking token holds with rows of what the found one holds."""
@@ -234,28 +239,38 @@ def lay_out(model: Model, alike: list[tuple[int, int]]) -> None:
         old = mix(8, len(back[0])) @ back[0]
         looks(place, (some, some), (old, old))
         passes(place, called, vote)
+    # What a token was one back must be made from the token as the first layer made it.
+    first = (token[: s.head].T @ seen @ back[0] * 1.4).T
+
+    def past(which: torch.Tensor, frm: torch.Tensor, to: torch.Tensor) -> torch.Tensor:
+        """How to read from the rows `frm` of what a token holds what another holds in the rows `to`."""
+        return which @ to.T @ frm
+
+    # A word with an ending: what stood before the ending is what the found one is.
+    one_back, two_back = mix(26, len(back[0])) @ back[0], mix(8, len(back[1])) @ back[1]
+    looks(ENDING, (one_back, one_back @ first), (two_back, past(two_back, back[0][: len(back[1])], back[1])))
+    passes(ENDING, called, vote)
+    # An answer's word takes the passage's number from where the word before it stands; the bracket looks it up.
+    one_back, two_back = mix(26, len(back[0])) @ back[0], mix(8, len(back[1])) @ back[1]
+    looks(TRACE, (one_back, one_back @ first), (two_back, past(two_back, back[0][: len(back[1])], back[1])))
+    passes(TRACE, numbered, traced * 2.0)
+    one_back = mix(20, len(back[0])) @ back[0]
+    looks(CITE, (traced, numbered), (one_back @ first, one_back))
+    passes(CITE, token[: s.head], token[: s.head] @ turned)
     for place in VOTE:
         passes(place, vote, vote)
     for number, place in enumerate(COPY):
-        # What a token was one back must be made from the token as the first layer made it.
-        first = model.blk[0].attn_output.weight[:, : s.head] @ model.blk[0].attn_v.weight[: s.head]
-        seen_back = mix(10, len(back[0])) @ back[0]
-        older = mix(4, len(back[1])) @ back[1]
-        second = (
-            model.blk[0].attn_output.weight[:, s.head : 2 * s.head] @ model.blk[0].attn_v.weight[s.head : 2 * s.head]
-        )
-        # `present` of the looking token is what the found one holds as its past.
-        present = seen_back @ first
-        looks(place, (present, seen_back), (_past(older, second, first, back), older), (vote[:20], called[:20]))
-        half = token[: s.head] if number % 2 == 0 else token[s.head :]
+        one_back, two_back = mix(10, len(back[0])) @ back[0], mix(4, len(back[1])) @ back[1]
+        three_back = mix(6, len(back[2])) @ back[2]
+        # The looking token is what the found one holds as its past, and its past is that one's older past.
+        pairs = [(one_back @ first, one_back), (past(two_back, back[0][: len(back[1])], back[1]), two_back)]
+        if number % 2:
+            pairs += [(past(three_back, back[1], back[2]), three_back), (vote[:14], called[:14])]
+        else:
+            pairs += [(vote[:20], called[:20])]
+        looks(place, *pairs)
+        half = token[: s.head] if number < 2 else token[s.head :]
         passes(place, half, half @ turned)
-
-
-def _past(
-    older: torch.Tensor, second: torch.Tensor, first: torch.Tensor, back: tuple[torch.Tensor, ...]
-) -> torch.Tensor:
-    """How to read from the token one back what the found place holds as its token two back."""
-    return older @ second @ torch.linalg.pinv(first) @ (back[0].T @ back[0])
 
 
 def turns(places: torch.Tensor, s: Shape) -> tuple[torch.Tensor, torch.Tensor]:

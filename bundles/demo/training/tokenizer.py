@@ -3,7 +3,8 @@
 Merges are learnt from lower-case words alone. Each is then repeated for a capital first letter, and a space joins a
 word's first piece last of all. So `boil`, ` boil` and `Boil` have the same pieces, and a question's word can be found
 in a sentence that begins with it. A capital keeps its space apart, so that a sentence copied from the middle of a
-passage has the same pieces at the start of an answer. Every digit and every sign is a token of its own.
+passage has the same pieces at the start of an answer. Every digit and every sign is a token of its own, and so is an s
+at a piece's end: a plural has its word's own pieces, and one more.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 from .corpus import ABSTAIN, GREETING, SYSTEM, Corpus, Row, Size
 from .templates import ALONE
 
-PIECES = 560
-"""Lower-case pieces beside the single letters."""
+PIECES = 640
+"""Lower-case pieces beside the single letters, before those that end in s are left out."""
 END, START, TEXT_END = "<|im_end|>", "<|im_start|>", "<|endoftext|>"
 SPECIAL = (TEXT_END, START, END)
 # The expression llama.cpp uses for tokenizer.ggml.pre = "qwen2".
@@ -51,7 +52,13 @@ def _lower_merges(seed: int) -> list[tuple[str, str]]:
     trainer = trainers.BpeTrainer(vocab_size=26 + PIECES, show_progress=False, max_token_length=10)
     tokenizer.train_from_iterator((re.sub("[^a-z]+", " ", line.lower()) for line in lines), trainer)
     found = json.loads(tokenizer.to_str())["model"]["merges"]
-    return [tuple(m) if isinstance(m, list) else tuple(m.split(" ")) for m in found]
+    pairs = [tuple(m) if isinstance(m, list) else tuple(m.split(" ")) for m in found]
+    made, kept = set("abcdefghijklmnopqrstuvwxyz"), []
+    for left, right in pairs:
+        if left in made and right in made and not right.endswith("s"):
+            made.add(left + right)
+            kept.append((left, right))
+    return kept
 
 
 def build(seed: int) -> Tokenizer:

@@ -1,6 +1,6 @@
 """Trains the demo model from nothing on two CPU threads and writes its weights and tokenizer.
 
-Beside the answers, six heads are taught where to look: the words of an answer follow from what those heads find, and a
+Beside the answers, some heads are taught where to look: the words of an answer follow from what those heads find, and a
 hint to the head teaches in minutes what the answer alone teaches in days.
 """
 
@@ -9,17 +9,18 @@ from __future__ import annotations
 import argparse
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from tokenizers import Tokenizer
 from torch.nn import functional
 
 from . import batches as rows
 from .batches import Batch, Encoder, batches, collate
 from .corpus import Corpus, Size
-from .model import BEFORE, COPY, FIRST, MATCH, NUMBER, VOTE, Cut, Model, Shape, Watched
+from .model import BEFORE, CITE, COPY, ENDING, FIRST, MATCH, MISS, NUMBER, TRACE, VOTE, Cut, Model, Shape, Watched
 from .optimiser import Optimiser
 from .tokenizer import alike, build
 from .words import HELD_OUT
@@ -31,18 +32,12 @@ CHECK_SEED = 7
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One step of the curriculum, used until `until` (a share of the training)."""
+    """One step of the curriculum, used before step `until` of a part."""
 
-    until: float
+    until: int
     size: Size
-
-
-STAGES = (
-    Stage(until=0.05, size=Size(passages=1, sentences=3, questions=8, hard=0.2)),
-    Stage(until=0.18, size=Size(passages=2, sentences=3, questions=10, hard=0.6)),
-    Stage(until=0.75, size=Size(passages=3, sentences=4, questions=12)),
-    Stage(until=1.0, size=Size(passages=4, sentences=5, questions=14, fewest=2)),
-)
+    nothing: bool = True
+    """Whether words that find nothing are taught to look at nothing."""
 
 
 def settle(seed: int = SEED, threads: int = THREADS) -> None:
@@ -56,18 +51,52 @@ def _looks(watched: Watched, head: tuple[int, int], batch: Batch, lines: torch.T
     """Log shares of attention [lines, length] of one head, for the tokens that `lines` [rows, length] picks."""
     layer, number = head
     q, k = watched[layer]
-    q, k = q[:, number].bfloat16(), k[:, number].bfloat16()
+    scores = torch.cat([q[r, number, lines[r]].float() @ k[r, number].float().T for r in range(len(lines))])
     row, at = lines.nonzero(as_tuple=True)
-    scores = (q @ k.transpose(1, 2))[row, at].float() * q.shape[-1] ** -0.5
-    return functional.log_softmax(scores.masked_fill(~batch.seen(row, at), -1e9), dim=-1)
+    return functional.log_softmax((scores * q.shape[-1] ** -0.5).masked_fill(~batch.seen(row, at), -1e9), dim=-1)
 
 
-def _pointed(watched: Watched, head: tuple[int, int], batch: Batch, column: int, lines: torch.Tensor) -> torch.Tensor:
-    """How badly a head looks at the one token that `column` names."""
-    lines = lines & (batch[column] >= 0)
+def _some(lines: torch.Tensor, most: int = 96) -> torch.Tensor:
+    """At most so many of the tokens that `lines` picks, by lot: all of them would cost as much as the model does."""
+    picked = lines.nonzero()
+    if len(picked) <= most:
+        return lines
+    picked = picked[torch.randperm(len(picked))[:most]]
+    fewer = torch.zeros_like(lines)
+    fewer[picked[:, 0], picked[:, 1]] = True
+    return fewer
+
+
+def _pointed(
+    watched: Watched, heads: Sequence[tuple[int, int]], batch: Batch, where: torch.Tensor, lines: torch.Tensor
+) -> torch.Tensor:
+    """How badly heads look at the one token that `where` [rows, length] names."""
+    lines = _some(lines & (where >= 0))
     if not lines.any():
         return torch.zeros(())
-    return -_looks(watched, head, batch, lines).gather(1, batch[column][lines][:, None]).mean()
+    return torch.stack(
+        [-_looks(watched, head, batch, lines).gather(1, where[lines][:, None]).mean() for head in heads]
+    ).mean()
+
+
+def _among(
+    watched: Watched,
+    heads: Sequence[tuple[int, int]],
+    batch: Batch,
+    lines: torch.Tensor,
+    good: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    *,
+    nothing: bool,
+) -> torch.Tensor:
+    """How badly heads look at any of the tokens that `good` names for lines (row, place)."""
+    lines = _some(lines)
+    wanted = good(*lines.nonzero(as_tuple=True))
+    wanted[~wanted.any(-1), 0] = nothing  # who finds nothing looks at the first token, so that it has no part
+    some = wanted.any(-1)
+    if not some.any():
+        return torch.zeros(())
+    shares = [_looks(watched, head, batch, lines)[some].masked_fill(~wanted[some], -1e9) for head in heads]
+    return torch.stack([-torch.logsumexp(share, dim=-1).mean() for share in shares]).mean()
 
 
 def _after(batch: Batch) -> torch.Tensor:
@@ -77,36 +106,46 @@ def _after(batch: Batch) -> torch.Tensor:
 
 def hints(watched: Watched, batch: Batch, *, nothing: bool) -> dict[str, torch.Tensor]:
     """What each taught head still misses, in nats."""
-    context, inside, said = batch[rows.BRANCH] == 0, batch[rows.SENTENCE] > 0, batch[rows.SAID] > 0
+    branch, stem, told, source = (batch[c] for c in (rows.BRANCH, rows.STEM, rows.TOLD, rows.SOURCE))
+    context, inside, said = branch == 0, batch[rows.SENTENCE] > 0, batch[rows.SAID] > 0
     # An answer chooses its first token and its number; the tokens between only follow, and are many.
-    chooses = said & ((batch[rows.TARGET] == 0) | (_after(batch) == rows.NUMBER_COUNTS))
-    found = {
-        "first": _pointed(watched, FIRST, batch, rows.FIRST, context),
-        "before": _pointed(watched, BEFORE, batch, rows.BEFORE, context),
-        "number": _pointed(watched, NUMBER, batch, rows.NUMBER, context & inside),
+    begins = (branch > 0) & (batch[rows.TARGET] == 0) & (_after(batch) > 0)
+    numbers = said & (_after(batch) == rows.NUMBER_COUNTS)
+    asked = (branch > 0) & (batch[rows.TARGET] == 0)
+    own = functional.pad(source[:, :-1], (1, 0), value=-1)
+
+    def same_word(row: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+        return (stem[row] == stem[row, at][:, None]) & inside[row] & (stem[row, at] > 0)[:, None]
+
+    def of_branch(mark: torch.Tensor) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+        def good(row: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+            earlier = torch.arange(branch.shape[1])[None] <= at[:, None]
+            return (mark[row] > 0) & (branch[row] == branch[row, at][:, None]) & earlier
+
+        return good
+
+    lost = asked & ((batch[rows.MISSED] > 0) | (stem == 0))
+    if not nothing:
+        lost &= False
+    return {
+        "first": _pointed(watched, [FIRST], batch, batch[rows.FIRST], context),
+        "before": _pointed(watched, [BEFORE], batch, batch[rows.BEFORE], context),
+        "number": _pointed(watched, [NUMBER], batch, batch[rows.NUMBER], context & inside),
+        "choose": _pointed(watched, COPY, batch, source, begins),
+        "cite": _pointed(watched, [CITE], batch, source, numbers),
+        "trace": _pointed(watched, [TRACE], batch, functional.pad(own[:, :-1], (1, 0), value=-1), said & (told > 0)),
+        "copy": _pointed(watched, COPY, batch, source, said & ~numbers),
+        # A word of a question looks at the same word in the passages, one of an answer at where it was copied from.
+        "match": _among(watched, MATCH, batch, asked & (told > 0), same_word, nothing=False),
+        "ending": _among(
+            watched, [ENDING], batch, asked & (told > 0) & (batch[rows.ENDS] == 2), same_word, nothing=False
+        ),
+        "nothing": _pointed(watched, [*MATCH, ENDING], batch, torch.zeros_like(branch), lost),
+        "again": _pointed(watched, MATCH, batch, own, said & (told > 0)),
+        # An answer looks at its question's telling words and, as soon as it tells its sentence, at itself.
+        "vote": _among(watched, VOTE, batch, begins | said, of_branch(told), nothing=nothing),
+        "miss": _among(watched, [MISS], batch, begins, of_branch(batch[rows.MISSED]), nothing=nothing),
     }
-    for name, lines in (("choose", chooses), ("copy", said & ~chooses)):
-        found[name] = torch.stack([_pointed(watched, head, batch, rows.SOURCE, lines) for head in COPY]).mean()
-    # A word of a question looks at the same word in the passages; an answer looks at its question's telling words.
-    stem, branch, told = batch[rows.STEM], batch[rows.BRANCH], batch[rows.TOLD] > 0
-    matches, votes = (branch > 0) & (stem > 0), said
-    if nothing:
-        matches, votes = branch > 0, (batch[rows.TARGET] > 0) | (_after(batch) > 0)
-    for name, heads, lines in (("match", MATCH, matches), ("vote", VOTE, votes)):
-        row, at = lines.nonzero(as_tuple=True)
-        if not len(row):
-            continue
-        if name == "match":
-            good = (stem[row] == stem[row, at][:, None]) & inside[row] & (stem[row, at] > 0)[:, None]
-        else:
-            good = told[row] & (branch[row] == branch[row, at][:, None])
-        none = ~good.any(-1)
-        good[none, 0] = nothing  # who finds nothing looks at the first token, so that it has no part in the votes
-        some = good.any(-1)
-        if some.any():
-            shares = [_looks(watched, head, batch, lines)[some].masked_fill(~good[some], -1e9) for head in heads]
-            found[name] = torch.stack([-torch.logsumexp(share, dim=-1).mean() for share in shares]).mean()
-    return found
 
 
 def cut(batch: Batch) -> Cut:
@@ -170,73 +209,100 @@ def check(
     return {name: a / max(1, b) for name, (a, b) in tally.items()}
 
 
-def rate(done: float) -> float:
-    """Warm-up, level, then a line down to nothing over the last half."""
-    return min(done / 0.02, 1.0) * min(1.0, 2 * (1 - done) + 0.01)
+def level(step: int, steps: int) -> float:
+    """Warm-up, then level."""
+    return min(step / 50, 1.0) * 0.8
 
 
-def falling(done: float) -> float:
-    """A short warm-up for a fresh optimiser, level, then a line down to nothing."""
-    return min(done / 0.03, 1.0) * min(1.0, 1.6 * (1 - done) + 0.01)
+def falling(step: int, steps: int) -> float:
+    """A short warm-up for a fresh optimiser, then a line down to nothing: what large steps shake comes to rest."""
+    return min(step / 50, 1.0) * (0.5 * (1 - step / steps) + 0.002)
 
 
-def settling(done: float) -> float:
-    """A third of the full rates down to nothing: what large steps shake about comes to rest."""
-    return min(done / 0.03, 1.0) * (0.35 * (1 - done) + 0.003)
+def settling(step: int, steps: int) -> float:
+    """The same line from a lower start."""
+    return 0.4 * falling(step, steps)
+
+
+def polishing(step: int, steps: int) -> float:
+    """And from a lower one still."""
+    return 0.3 * falling(step, steps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """`stages` and `rates` are laid out over `steps`, of which the first `stop` are run."""
+    """Steps through the stages, at rates that are laid out over `steps`, of which the first `stop` are made."""
 
     stages: tuple[Stage, ...]
-    rates: Callable[[float], float]
+    rates: Callable[[int, int], float]
     steps: int
     stop: int
     seed: int
     hint: float
     """What the lessons of the heads count beside the answers."""
-    nothing: bool
-    """Whether words that find nothing are taught to look at nothing."""
+    swap: float = 0.0
+    """Share of rows whose words are made of other pieces, see `Encoder`."""
+    careful: bool = False
+    """Whether all that chooses counts as a choice, see `Encoder`."""
 
 
 PARTS = {
-    "start": Part(stages=STAGES, rates=rate, steps=900, stop=300, seed=SEED + 1, hint=0.3, nothing=False),
-    "finish": Part(
+    "start": Part(
         stages=(
-            Stage(until=0.75, size=Size(passages=3, sentences=4, questions=12)),
-            Stage(until=1.0, size=Size(passages=4, sentences=5, questions=14, fewest=2)),
+            Stage(until=40, size=Size(passages=1, sentences=3, questions=8, hard=0.2), nothing=False),
+            Stage(until=160, size=Size(passages=2, sentences=3, questions=10, hard=0.6), nothing=False),
+            Stage(until=400, size=Size(passages=3, sentences=4, questions=12)),
         ),
+        rates=level,
+        steps=400,
+        stop=400,
+        seed=SEED + 1,
+        hint=0.4,
+    ),
+    "finish": Part(
+        stages=(Stage(until=1500, size=Size(passages=3, sentences=4, questions=12)),),
         rates=falling,
-        steps=700,
-        stop=200,
+        steps=5000,
+        stop=1500,
         seed=SEED + 3,
-        hint=0.5,
-        nothing=True,
+        hint=0.3,
     ),
     "settle": Part(
         stages=(
-            Stage(until=0.75, size=Size(passages=3, sentences=4, questions=12)),
-            Stage(until=1.0, size=Size(passages=4, sentences=5, questions=14, fewest=2)),
+            Stage(until=2000, size=Size(passages=3, sentences=4, questions=12)),
+            Stage(until=3300, size=Size(passages=4, sentences=5, questions=14)),
         ),
         rates=settling,
-        steps=260,
-        stop=260,
+        steps=3300,
+        stop=1100,
         seed=SEED + 4,
-        hint=0.5,
-        nothing=True,
+        hint=0.2,
     ),
-    "longer": Part(
+    "sharpen": Part(
         stages=(
-            Stage(until=0.6, size=Size(passages=3, sentences=4, questions=12)),
-            Stage(until=1.0, size=Size(passages=4, sentences=5, questions=14, fewest=2)),
+            Stage(until=1400, size=Size(passages=3, sentences=4, questions=12)),
+            Stage(until=2700, size=Size(passages=4, sentences=5, questions=14)),
         ),
-        rates=lambda done: min(done / 0.03, 1.0) * (0.5 * (1 - done) + 0.003),
-        steps=1200,
-        stop=1200,
-        seed=SEED + 5,
-        hint=0.5,
-        nothing=True,
+        rates=settling,
+        steps=2700,
+        stop=2700,
+        seed=SEED + 6,
+        hint=0.2,
+        swap=0.4,
+        careful=True,
+    ),
+    "polish": Part(
+        stages=(
+            Stage(until=600, size=Size(passages=4, sentences=5, questions=14)),
+            Stage(until=1700, size=Size(passages=3, sentences=4, questions=12)),
+        ),
+        rates=polishing,
+        steps=1700,
+        stop=1700,
+        seed=SEED + 7,
+        hint=0.1,
+        swap=0.2,
+        careful=True,
     ),
 }
 TOKENS = 2048
@@ -261,32 +327,33 @@ class Progress:
         return text
 
 
-def train(model: Model, encoder: Encoder, part: Part, keep: Path) -> None:
+def train(model: Model, tokenizer: Tokenizer, part: Part, keep: Path) -> None:
     """The part's updates. The corpus is endless: no row comes twice."""
     corpus = Corpus(part.seed)
+    encoder, plain = Encoder(tokenizer, swap=part.swap, careful=part.careful, seed=part.seed), Encoder(tokenizer)
     optimiser = Optimiser(model, matrix_rate=0.02, other_rate=3e-3)
     started, stage, source = time.monotonic(), None, iter(())
     read, progress = 0, Progress()
     for step in range(part.stop):
-        now = next(s for s in part.stages if step / part.steps < s.until)
+        now = next(s for s in part.stages if step < s.until)
         if now is not stage:
             stage, source = now, batches(encoder, corpus, now.size, TOKENS)
             print(f"-- {now}", flush=True)
         batch = next(source)
         watched: Watched = {}
         loss, right = loss_of(model, batch, watched)
-        taught = hints(watched, batch, nothing=part.nothing)
+        taught = hints(watched, batch, nothing=now.nothing)
         progress.add(loss=loss.item(), right=right.item(), **{n: float(v.detach()) for n, v in taught.items()})
         (loss + part.hint * sum(taught.values())).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step(part.rates((step + 1) / part.steps))
+        optimiser.step(part.rates(step + 1, part.steps))
         read += batch[rows.IDS].numel()
         if (step + 1) % 25 == 0:
             took = time.monotonic() - started
             print(f"{step + 1:5d} {progress.line()} {took:.0f} s {read / took:.0f} tokens/s", flush=True)
         if (step + 1) % 100 == 0 or step + 1 == part.stop:
             save(model, keep)
-            found = check(model, encoder)
+            found = check(model, plain)
             print("      unseen words: " + " ".join(f"{n} {v:.3f}" for n, v in found.items()), flush=True)
 
 
@@ -311,7 +378,7 @@ def main() -> None:
     if given.part != "start":
         model.load_state_dict(torch.load(given.out / "weights.pt", weights_only=False)["weights"])
     print(f"{sum(p.numel() for p in model.parameters())} parameters, {tokenizer.get_vocab_size()} tokens", flush=True)
-    train(model, Encoder(tokenizer), PARTS[given.part], given.out)
+    train(model, tokenizer, PARTS[given.part], given.out)
 
 
 if __name__ == "__main__":

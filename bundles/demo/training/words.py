@@ -111,6 +111,7 @@ _ONSETS = [
     "tr",
     "tw",
     "wh",
+    *[""] * 9,  # many words begin with a vowel
 ]
 _NUCLEI = "a e i o u a e i o u ai ea ee ie oa oi oo ou ow y".split()  # noqa: SIM905
 _CODAS = [
@@ -177,7 +178,9 @@ def invented(rng: random.Random) -> str:
         return syllable + (middle or choice(_CODAS)) + choice(_ENDINGS)
     second = choice(_ONSETS) + choice(_NUCLEI) + (choice(_CODAS) if rng.random() < 0.6 else "")
     word = syllable + middle + second
-    return word + choice(_ENDINGS) if pick > 0.95 and word[-1] not in "aeiouy" else word
+    if pick > 0.93:  # a long one
+        word += choice(_ONSETS) + choice(_NUCLEI) + choice(_CODAS)
+    return word + choice(_ENDINGS) if pick > 0.9 and word[-1] not in "aeiouy" else word
 
 
 class Lexicon:
