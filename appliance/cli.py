@@ -89,7 +89,7 @@ def ask(text: str, home: Path, lang: str | None, adapter: str | None, as_json: b
     """Ask one question and print the answer with its sources.
 
     \b
-    fieldpost ask "How long should I boil water?" --home /srv/fieldpost
+    fieldpost ask "For how long must the water boil?" --home /srv/fieldpost
     fieldpost ask "Nichemshe maji kwa muda gani?" --lang sw --adapter steps --home /srv/fieldpost
     """
     from appliance.box import open_box

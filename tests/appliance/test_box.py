@@ -17,7 +17,7 @@ from appliance.pipeline import Finished
 from appliance.release import load_release
 from appliance.web import openai_api
 
-QUESTION = Question(text="How long should I boil water?", lang="en")
+QUESTION = Question(text="For how long must the water boil?", lang="en")
 
 
 @pytest.fixture

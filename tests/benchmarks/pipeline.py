@@ -20,8 +20,8 @@ from appliance.prompt import build
 from tests.benchmarks.frame import Row
 from tests.support.site import installed_demo
 
-ENGLISH = "How long should I boil water?"
-SWAHILI = "Nichemshe maji kwa muda gani?"
+ENGLISH = "For how long must the water boil?"
+SWAHILI = "Maji yachemke kwa muda gani?"
 
 
 def measure(quick: bool) -> list[Row]:

@@ -15,8 +15,8 @@ import click
 
 from tests.support.site import DEMO_RECIPE, Site, ask_page, files_holding, free_port, run, serving
 
-ENGLISH = "How long should I boil water?"
-SWAHILI = "Nichemshe maji kwa muda gani?"
+ENGLISH = "For how long must the water boil?"
+SWAHILI = "Maji yachemke kwa muda gani?"
 TELEPHONE = "+254 712 345 678"
 EMAIL = "amina.otieno@example.org"
 

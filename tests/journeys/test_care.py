@@ -14,7 +14,7 @@ from tests.support.site import Site, installed_demo, installer, run
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     made = installed_demo(tmp_path_factory.mktemp("care"))
-    made.ask("How long should I boil water?")
+    made.ask("For how long must the water boil?")
     return made
 
 
@@ -107,7 +107,7 @@ def test_a_box_moves_to_another_machine(site, tmp_path):
     installer("install", "--from", site.stick, "--home", other, "--fingerprint", site.fingerprint())
     words = ("--from", stick, "--key", tmp_path / "recovery-key.txt", "--home", other)
     run("fieldpost", "restore", *words)
-    answer = run("fieldpost", "ask", "How long should I boil water?", "--home", other, "--json")
+    answer = run("fieldpost", "ask", "For how long must the water boil?", "--home", other, "--json")
     assert json.loads(answer.stdout)["answer"]
     again = run("fieldpost", "restore", *words, check=False)
     assert again.returncode == 1

@@ -15,7 +15,7 @@ from tests.support.tiny_llm import MODULES, write_peft
 
 ENV = {"FIELDPOST_PASSPHRASE": PASSPHRASE}
 BASE = ROOT / "bundles/demo/model/fieldpost-demo.gguf"
-QUESTION = "For how long should I boil drinking water?"
+QUESTION = "For how long must the water boil?"
 
 
 def as_peft(folder: Path) -> Path:

@@ -11,7 +11,7 @@ def test_a_question_reaches_the_hub_exactly_once_and_without_names(tmp_path):
     with serving("fieldpost-hub", "--data", site.hub, port=port):
         token = run("fieldpost-hub", "enrol", "--data", site.hub, "--name", "s", "--url", url).stdout.split()[-1]
         run("fieldpost", "sync", "enrol", token, "--home", site.home)
-        site.ask("How long should I boil water?")
+        site.ask("For how long must the water boil?")
         site.sync()
         assert site.hub_status()["records"]["chat"] == 1
 
