@@ -59,7 +59,9 @@ def train(model: Model, tokenizer: Tokenizer, steps: int) -> dict[str, Adapted]:
     adapted = adapt(model)
     weights = [p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=RATE, weight_decay=0.0)
-    source = batches(Encoder(tokenizer, swap=0.2, careful=True, seed=SEED), Corpus(SEED + 2), ROWS, TOKENS, steps=True)
+    source = batches(
+        Encoder(tokenizer, swap=0.2, everyday=True, careful=True, seed=SEED), Corpus(SEED + 2), ROWS, TOKENS, steps=True
+    )
     started = time.monotonic()
     for step in range(steps):
         loss, right = loss_of(model, next(source))
@@ -99,7 +101,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", type=Path, required=True, help="folder that train wrote")
     parser.add_argument("--out", type=Path, required=True, help="the .gguf to write")
-    parser.add_argument("--steps", type=int, default=240)
+    parser.add_argument("--steps", type=int, default=500)
     given = parser.parse_args()
     settle(SEED + 2)
     model, tokenizer = load(given.weights)

@@ -91,19 +91,24 @@ class _Context:
 class Encoder:
     """Turns rows into numbers."""
 
-    def __init__(self, tokenizer: Tokenizer, *, swap: float = 0.0, careful: bool = False, seed: int = 0) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, *, swap: float = 0.0, everyday: bool = False, careful: bool = False, seed: int = 0
+    ) -> None:
         """Set it up.
 
         Args:
             swap: share of rows whose content words have their pieces exchanged for others. Words are made of few
                 pieces at their beginning and of few others at their end; any piece may stand anywhere in a real text.
+            everyday: exchange them for everyday words too, some of which only questions have otherwise.
             careful: every token of an answer counts as a choice as long as another sentence begins alike and goes on
                 otherwise; without it the first alone does.
         """
         self.tokenizer, self.swap, self.careful = tokenizer, swap, careful
         self.rng = np.random.default_rng(seed)
         ids = tokenizer.get_vocab()
-        plain = [p for p in ids if p.isascii() and p.islower() and p not in ENDINGS and p not in words.CLOSED]
+        plain = [p for p in ids if p.isascii() and p.islower() and p not in ENDINGS]
+        if not everyday:
+            plain = [p for p in plain if p not in words.CLOSED]
         forms = [(ids[p], ids.get("Ġ" + p), ids.get(p.capitalize())) for p in sorted(plain)]
         self.forms = np.array([f for f in forms if None not in f])
         """[pieces, 3]: a piece inside a word, after a space, with a capital."""
@@ -191,8 +196,8 @@ class Encoder:
     def _quote(self, out: _Lines, lead: str, context: _Context, spot: tuple[int, int]) -> None:
         """`lead`, the sentence, and its passage's number."""
         said, number = context.spans[spot], context.numbers[spot[0]]
-        for token in self.tokenizer.encode(lead, add_special_tokens=False).ids:
-            out.add(token, {TARGET: 10, SAID: said})
+        for nth, token in enumerate(self.tokenizer.encode(lead, add_special_tokens=False).ids):
+            out.add(token, {TARGET: 10 if nth else int(10 * CHOICE), SAID: said})
         others = [[out[s][IDS] for s in t] for number, t in context.tokens.items() if number != said and self.careful]
         for nth, source in enumerate(context.tokens[said]):
             out[-1][SOURCE], out[-1][SAID] = source, said

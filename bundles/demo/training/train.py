@@ -242,6 +242,8 @@ class Part:
     """What the lessons of the heads count beside the answers."""
     swap: float = 0.0
     """Share of rows whose words are made of other pieces, see `Encoder`."""
+    everyday: bool = False
+    """Whether everyday words are among these pieces."""
     careful: bool = False
     """Whether all that chooses counts as a choice, see `Encoder`."""
 
@@ -293,15 +295,16 @@ PARTS = {
     ),
     "polish": Part(
         stages=(
-            Stage(until=600, size=Size(passages=4, sentences=5, questions=14)),
-            Stage(until=1700, size=Size(passages=3, sentences=4, questions=12)),
+            Stage(until=500, size=Size(passages=4, sentences=5, questions=14)),
+            Stage(until=1500, size=Size(passages=3, sentences=4, questions=12)),
         ),
         rates=polishing,
-        steps=1700,
-        stop=1700,
+        steps=1500,
+        stop=1500,
         seed=SEED + 7,
         hint=0.1,
-        swap=0.2,
+        swap=0.3,
+        everyday=True,
         careful=True,
     ),
 }
@@ -330,7 +333,8 @@ class Progress:
 def train(model: Model, tokenizer: Tokenizer, part: Part, keep: Path) -> None:
     """The part's updates. The corpus is endless: no row comes twice."""
     corpus = Corpus(part.seed)
-    encoder, plain = Encoder(tokenizer, swap=part.swap, careful=part.careful, seed=part.seed), Encoder(tokenizer)
+    plain = Encoder(tokenizer)
+    encoder = Encoder(tokenizer, swap=part.swap, everyday=part.everyday, careful=part.careful, seed=part.seed)
     optimiser = Optimiser(model, matrix_rate=0.02, other_rate=3e-3)
     started, stage, source = time.monotonic(), None, iter(())
     read, progress = 0, Progress()
