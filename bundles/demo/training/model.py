@@ -176,8 +176,9 @@ def lay_out(model: Model, alike: list[tuple[int, int]]) -> None:
     sentence's name: all of it is known when the sentence begins. In the third, a question's word finds the same word in
     the passages and takes the name of its sentence; in the fourth, the answer gathers these names as votes; in the
     fifth, it looks for the place whose previous tokens are its own and whose sentence has the votes, and passes on the
-    token found there. Training is free to change all of it. Source for the copying: Olsson and others, "In-context
-    Learning and Induction Heads" (2022).
+    token found there. Beside these, a word of the answer takes its passage's number from where the word before it
+    stands, and the bracket after the answer looks that number up. Training is free to change all of it. Source for the
+    copying: Olsson and others, "In-context Learning and Induction Heads" (2022).
     """
     s = model.shape
     room = torch.linalg.qr(torch.randn(s.width, s.width))[0]

@@ -1,4 +1,4 @@
-"""Trains the demo model from nothing on two CPU threads and writes its weights and tokenizer.
+"""Trains the demo model from nothing on one CPU thread and writes its weights and tokenizer.
 
 Beside the answers, some heads are taught where to look: the words of an answer follow from what those heads find, and a
 hint to the head teaches in minutes what the answer alone teaches in days.
@@ -32,7 +32,7 @@ CHECK_SEED = 7
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One step of the curriculum, used before step `until` of a part."""
+    """What the rows are like before step `until` of a part."""
 
     until: int
     size: Size
