@@ -1,7 +1,7 @@
-"""Trains the adapter that turns an answer into numbered steps, and writes it as a GGUF LoRA.
+"""Trains the adapter that turns an answer into a numbered step, and writes it as a GGUF LoRA.
 
-The model itself stays as it is. The steps are the answering sentence and the one that follows it in the passage:
-`1. First sentence. [n]` and, where there is a next one, `2. Next sentence. [n]`.
+The model itself stays as it is. An answer becomes a numbered step, `1. The sentence that answers. [n]`. A second step,
+the sentence that follows, was tried: 400 updates did not teach it, and it cost one right answer in six.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", type=Path, required=True, help="folder that train wrote")
     parser.add_argument("--out", type=Path, required=True, help="the .gguf to write")
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=350)
     given = parser.parse_args()
     settle(SEED + 2)
     model, tokenizer = load(given.weights)

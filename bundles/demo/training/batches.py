@@ -167,10 +167,7 @@ class Encoder:
                 for nth, token in enumerate(self.abstain):
                     out.add(token, {TARGET: 10 if nth else int(10 * CHOICE)})
                 continue
-            following = (one.source[0], one.source[1] + 1)
-            for nth, spot in enumerate([one.source, following] if steps and following in spans else [one.source]):
-                lead = ("\n" if nth else "") + f"{nth + 1}. " if steps else ""
-                self._quote(out, lead, context, spot)
+            self._quote(out, "1. " if steps else "", context, one.source)
             out.add(self.end, {TARGET: 10})
         return np.array(out, dtype=np.int64)
 
