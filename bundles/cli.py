@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bundles import cli_carriers, cli_choose, cli_contribute, cli_keys, passphrase
+from bundles import cli_carriers, cli_choose, cli_contribute, cli_keys, cli_runtime, passphrase
 from bundles.add_langpack import add_langpack as add_packages
 from bundles.build import build as build_bundle
 from bundles.check import check_bundle, root_named
@@ -234,6 +234,7 @@ cli_keys.register(main)
 cli_choose.register(main)
 cli_contribute.register(main)
 cli_carriers.register(main)
+cli_runtime.register(main)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The commands that help to choose: ``compare`` and ``quantize``."""
+"""The commands that help to choose: ``compare``, ``measure`` and ``quantize``."""
 
 import json
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from bundles.compare import Result, candidates, measure
+from bundles.measure import measure_models
 from bundles.options import FILE, PATH
 from bundles.quantize import KINDS, Weights, shrink
 from bundles.telling import default_cache, size, table
@@ -22,7 +23,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print it as JSON."
 
 def register(main: click.Group) -> None:
     """Add these commands to ``fieldpost-bundle``."""
-    for command in (compare, quantize):
+    for command in (compare, measure_command, quantize):
         main.add_command(command)
 
 
@@ -59,6 +60,32 @@ def compare(
         return
     click.echo(_side_by_side(results))
     click.echo("\nright: with its 95 % interval and the number of questions. RAM: the most that the box held.")
+
+
+@click.command("measure")
+@click.argument("recipe", type=FILE)
+@click.option("--out", required=True, type=PATH, help="The folder for the files of thresholds.")
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many questions of each set, here and on a box.")
+@_INSTALLER
+@_CACHE
+@_JSON
+def measure_command(
+    recipe: Path, out: Path, limit: int | None, installer: Path, cache: Path | None, as_json: bool
+) -> None:
+    """Measure what each model of RECIPE needs and reaches, for its memory_mb and thresholds.
+
+    \b
+    fieldpost-bundle measure clinic.toml --out thresholds --limit 20
+
+    With these a box chooses the model that fits it, and tries every update out before it uses it.
+    """
+    made = measure_models(recipe, out=out, limit=limit, installer=installer, cache=cache or default_cache(), tell=_tell)
+    if as_json:
+        told = [asdict(one) | {"thresholds": [str(path) for path in one.thresholds]} for one in made]
+        click.echo(json.dumps(told, indent=2))
+        return
+    rows = [(one.model, str(one.memory_mb), ", ".join(map(str, one.thresholds))) for one in made]
+    click.echo(table(("model", "memory_mb", "thresholds"), rows))
 
 
 @click.command()

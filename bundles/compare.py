@@ -4,25 +4,20 @@ Each candidate is installed for a moment as a site would have it, and asked by `
 passed on is measured all the same, and said to be so.
 """
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bundles.build import gather, look_into
-from bundles.contributed import with_packages
-from bundles.contributors import Accepted
 from bundles.errors import RecipeError
 from bundles.fetch import list_repository
 from bundles.format.licence_policy import judge
 from bundles.indexer import Indexer, fieldpost_index
 from bundles.licences import effective_licence
 from bundles.lock import LockedFile, make_lock, read_lock
-from bundles.package import read_package
 from bundles.recipe import Component, Part, Recipe, load_recipe
 from bundles.recipe_table import FileSource
-from bundles.trial import evaluate, installed
+from bundles.trial import evaluate, tried
 
 SET = "compared"
 
@@ -114,20 +109,14 @@ def measure(
         TrialFailed: it could not be installed or asked.
         BundleError: one of its kinds, for the gate that refused.
     """
-    recipe = candidate.recipe
-    packages = tuple(read_package(recipe.folder / folder) for folder in recipe.packages)
-    # Signed by keys that are thrown away, contributors' parts as well: nobody is asked to trust the trial.
-    recipe, contributed = with_packages(recipe, Accepted(packages=packages), candidate.locked)
-    gathered = gather(recipe, candidate.locked, cache)
     results = []
-    with tempfile.TemporaryDirectory(prefix="fieldpost-compare-") as work:
-        components = look_into(recipe, gathered, contributed, Path(work), indexer)
-        tell(f"{candidate.label}: installing it for a moment ...")
-        with installed(recipe, components, installer=installer) as home:
-            for adapter in (None, *(c for c in recipe.components if c.kind == "adapter")):
-                tell(f"{candidate.label}: asking{f' through {adapter.name}' if adapter else ''} ...")
-                report = evaluate(home, SET, adapter=adapter.name if adapter else None)
-                results.append(_result(candidate, recipe, adapter, report))
+    tell(f"{candidate.label}: installing it for a moment ...")
+    trial = tried(candidate.recipe, candidate.locked, installer=installer, cache=cache, indexer=indexer)
+    with trial as (recipe, home):
+        for adapter in (None, *(c for c in recipe.components if c.kind == "adapter")):
+            tell(f"{candidate.label}: asking{f' through {adapter.name}' if adapter else ''} ...")
+            report = evaluate(home, SET, adapter=adapter.name if adapter else None)
+            results.append(_result(candidate, recipe, adapter, report))
     return results
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 from bundles.argos_package import explode
 from bundles.errors import LockError
 from bundles.format.errors import ScanRefused
+from bundles.format.runtime_archive import check_runtime
 from bundles.indexer import Indexer
 from bundles.lock import LockedFile, measure
 from bundles.recipe import Component, Recipe
-from bundles.runtime_archive import check_runtime
 from bundles.scan import GgufFacts, scan_document, scan_split, scan_text, scan_weights
+from bundles.thresholds import check_thresholds
 from bundles.word_lists import check_glossary, check_strings
 
 MAX_TITLE = 120
@@ -79,6 +80,7 @@ def prepare(
             files=tuple(file for file in gathered if file.locked.component == component.label),
             folder=folder,
             indexer=indexer,
+            languages=recipe.languages,
             models={name: done for name, done in prepared.items() if done.kind == "model"},
         )
         prepared[component.label] = _PREPARE[component.kind](job)
@@ -94,6 +96,8 @@ class _Job:
     folder: Path
     """An empty folder for what is made."""
     indexer: Indexer
+    languages: tuple[str, ...]
+    """Of the site."""
     models: Mapping[str, PreparedComponent]
     """Models come first in a recipe, so an adapter finds its base here, under ``model/<name>``."""
 
@@ -106,6 +110,8 @@ def _model(job: _Job) -> PreparedComponent:
     facts = scan_split([file.here for file in weights])
     task = job.component.task
     annotations = {"org.fieldpost.task": task} if task is not None and task != "answer" else {}
+    if job.component.memory_mb is not None:
+        annotations["org.fieldpost.memory-mb"] = str(job.component.memory_mb)
     return _describe(job.component, job.files, annotations, facts=facts)
 
 
@@ -185,7 +191,10 @@ def _embedding(models: Mapping[str, PreparedComponent]) -> Path | None:
 
 
 def _evalset(job: _Job) -> PreparedComponent:
-    return _describe(job.component, job.files)
+    for file in job.of("thresholds"):
+        check_thresholds(scan_text(file.here), file.here.name, set_name=job.component.name, languages=job.languages)
+    fall = job.component.may_fall
+    return _describe(job.component, job.files, {} if fall is None else {"org.fieldpost.may-fall": f"{fall:g}"})
 
 
 def _dataset(job: _Job) -> PreparedComponent:

@@ -7,6 +7,7 @@ BundleError (bundles.format.errors)
 ├── RegistryError     the registry refuses us, or does not hold what it should
 ├── IndexFailed       ``fieldpost index`` did not make a document index
 ├── PackageRefused    a contributor's package holds what they may not sign, or is not signed by them
+├── RuntimeFailed     the programs of a box could not be put together
 ├── TrialFailed       a bundle could not be tried out on this machine
 ├── SigningError      the signing folder or its passphrase is not usable
 ├── UpdateError       no box could go from the one bundle to the other
@@ -38,6 +39,10 @@ class IndexFailed(BundleError):
 
 class PackageRefused(BundleError):
     """A contributor's package holds what they may not sign, or is not signed by them."""
+
+
+class RuntimeFailed(BundleError):
+    """The programs of a box could not be put together."""
 
 
 class TrialFailed(BundleError):

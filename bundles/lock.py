@@ -161,7 +161,12 @@ def _expand(recipe: Recipe, label: str, source: Source) -> list[Source]:
 
 
 def _path_in_component(role: str, name: str) -> str:
-    fixed = {"card": "README.md", "glossary": "glossary.csv", "strings": f"strings/{name}"}
+    fixed = {
+        "card": "README.md",
+        "glossary": "glossary.csv",
+        "strings": f"strings/{name}",
+        "thresholds": f"thresholds/{name}",
+    }
     return fixed.get(role, name)
 
 

@@ -29,7 +29,7 @@ class Part:
     """One source and what it is for.
 
     The roles are ``weights``, ``peft``, ``card``, ``argos``, ``glossary``, ``strings``, ``documents``, ``questions``,
-    ``data`` and ``runtime``.
+    ``thresholds``, ``data`` and ``runtime``.
     """
 
     role: str
@@ -55,6 +55,10 @@ class Component:
     """For a model, ``answer`` or ``embed``."""
     platform: str | None = None
     """For a runtime, where it runs: ``linux-x86_64-cp311``."""
+    memory_mb: int | None = None
+    """For a model, the memory that a box was measured to need with it, in megabytes."""
+    may_fall: float | None = None
+    """For an evalset with thresholds, the share of questions by which a release may be worse than the one before."""
     quality: tuple[str, ...] = ()
     """For a langpack, the chrF measured a direction, from 0 to 1: ``en>sw:0.62``."""
 
@@ -152,6 +156,14 @@ def _check_whole(recipe: Recipe) -> None:
             if (component.kind, identity) in seen:
                 raise RecipeError(f"{recipe.path} has two {component.kind}s called {identity}.", todo="Rename one.")
             seen.add((component.kind, identity))
+    answering = [c for c in recipe.components if c.kind == "model" and c.task != "embed"]
+    unmeasured = [c.label for c in answering if c.memory_mb is None]
+    if unmeasured and len(unmeasured) < len(answering):
+        raise RecipeError(
+            f"{recipe.path}: {', '.join(unmeasured)} has no memory_mb, and other models have.",
+            needed="A box chooses among measured models, so all that answer are needed, or none.",
+            todo="Measure them: fieldpost-bundle measure",
+        )
     models = {c.name for c in recipe.components if c.kind == "model"}
     for component in recipe.components:
         if component.base is not None and component.base not in models:
@@ -185,6 +197,8 @@ def _component(kind: str, table: Table, publisher: str) -> Component:
         language=table.text("language", LANGUAGE) if kind in languages else None,
         task=table.choice("task", ("answer", "embed")) if kind == "model" else None,
         platform=table.text("platform", PLATFORM) if kind == "runtime" else None,
+        memory_mb=table.whole("memory_mb") if "memory_mb" in table.raw and kind == "model" else None,
+        may_fall=table.share("may_fall") if "may_fall" in table.raw and kind == "evalset" else None,
         quality=_quality(table) if kind == "langpack" else (),
         parts=(*parts, *notices),
     )
@@ -205,7 +219,7 @@ _Parts = tuple[tuple[Part, ...], set[str]]
 
 
 def _weights(table: Table) -> _Parts:
-    keys = {"file", "hub", "revision", "sha256", "task"}
+    keys = {"file", "hub", "revision", "sha256", "task", "memory_mb"}
     refuse_by_name(table.where, table.text("file"), str(table.raw.get("hub", "")))
     split = _FIRST_OF_SPLIT.fullmatch(table.text("file"))
     if split is None:
@@ -251,7 +265,8 @@ def _files(table: Table, role: str) -> tuple[Part, ...]:
 
 
 def _evalset(table: Table) -> _Parts:
-    return _one_file(table, "questions"), {"file", "sha256"}
+    thresholds = tuple(Part(role="thresholds", source=FileSource(file=name)) for name in table.texts("thresholds"))
+    return (*_one_file(table, "questions"), *thresholds), {"file", "sha256", "thresholds", "may_fall"}
 
 
 def _runtime(table: Table) -> _Parts:

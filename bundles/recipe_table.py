@@ -81,6 +81,12 @@ class Table:
             raise RecipeError(f"{self.where} {key} is {value!r}.", needed="A whole number above 0 is needed.")
         return value
 
+    def share(self, key: str) -> float:
+        value = self.raw.get(key)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+            raise RecipeError(f"{self.where} {key} is {value!r}.", needed="A number from 0 to below 1 is needed.")
+        return float(value)
+
     def choice(self, key: str, choices: Sequence[str]) -> str:
         """One of some words; the first when the key is absent."""
         value = self.raw.get(key, choices[0])

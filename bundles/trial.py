@@ -15,9 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from bundles.box_command import last_words, run_box
-from bundles.build import assemble
+from bundles.build import assemble, gather, look_into
 from bundles.components import PreparedComponent
+from bundles.contributed import with_packages
+from bundles.contributors import Accepted
 from bundles.errors import TrialFailed
+from bundles.indexer import Indexer
+from bundles.lock import LockedFile
+from bundles.package import read_package
 from bundles.recipe import Recipe
 from bundles.roots import init_root
 from bundles.trust import open_signer
@@ -55,6 +60,26 @@ def installed(recipe: Recipe, components: Sequence[PreparedComponent], *, instal
         if child.returncode != 0:
             raise TrialFailed(f"The installer refused: {last_words(child)}.")
         yield home
+
+
+@contextmanager
+def tried(
+    recipe: Recipe, locked: Sequence[LockedFile], *, installer: Path, cache: Path, indexer: Indexer
+) -> Iterator[tuple[Recipe, Path]]:
+    """The recipe with what its packages bring, and a box's HOME with all of it, gone in the end.
+
+    Raises:
+        TrialFailed: the installer refused.
+        BundleError: one of its kinds, for the gate that refused.
+    """
+    packages = tuple(read_package(recipe.folder / folder) for folder in recipe.packages)
+    # Signed by keys that are thrown away, contributors' parts as well: nobody is asked to trust the trial.
+    recipe, contributed = with_packages(recipe, Accepted(packages=packages), tuple(locked))
+    gathered = gather(recipe, locked, cache)
+    with tempfile.TemporaryDirectory(prefix="fieldpost-trial-") as work:
+        components = look_into(recipe, gathered, contributed, Path(work), indexer)
+        with installed(recipe, components, installer=installer) as home:
+            yield recipe, home
 
 
 def evaluate(home: Path, set_name: str, *, adapter: str | None = None) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import argparse
 import io
 import json
+import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ from bundles.format.errors import BundleError
 from bundles.format.kinds import component_target
 from installer import __version__, trial
 from installer.cli_service import add_commands
-from installer.errors import NotConfirmed
+from installer.errors import Finding, NotConfirmed
 from installer.install import INSTALLER, install
 from installer.owner import act_as_owner
 from installer.releases import Releases
@@ -78,6 +79,7 @@ def command_line() -> argparse.ArgumentParser:
     add.add_argument("--from", dest="stick", type=Path, required=True, help="the stick's folder")
     add.add_argument("--home", type=Path, required=True, help="where to install")
     add.add_argument("--fingerprint", help="the fingerprint on the paper from your organisation; else you are asked")
+    add.add_argument("--serve", action="store_true", help="then start the page, and stay until Ctrl-C")
     add.set_defaults(run=_install)
     tell = commands.add_parser(
         "status",
@@ -109,14 +111,26 @@ def _install(options: argparse.Namespace) -> int:
         print(f"Error: {options.stick} is no folder. Name the folder where the stick is mounted.", file=sys.stderr)
         return 1
     show, finish = _bar()
-    done = install(options.stick, options.home, confirm=_confirm(options.fingerprint), progress=show)
+    confirm = _confirm(options.fingerprint)
+    done = install(options.stick, options.home, confirm=confirm, progress=show, tell=_note)
     finish()
     state = "is now in use" if done.changed else "was in use already; nothing to do, nothing copied"
     print(f"{done.bundle} {done.version} {state} (release {done.release} in {options.home}).")
+    for words in filter(None, (done.why, done.tested)):
+        print(words)
     home = shlex.quote(str(options.home))
-    print(f"Start the page with: fieldpost serve --home {home}")
+    start = [sys.executable, "-I", str(options.home / INSTALLER), "start", "--home", str(options.home)]
+    if options.serve and done.command:
+        sys.stdout.flush()
+        os.execv(sys.executable, start)  # noqa: S606 the installer that was just verified and kept
+    begin = f"python3 {home}/{INSTALLER} start" if done.command else "fieldpost serve"
+    print(f"Start the page with: {begin} --home {home}")
     print(f"Update with: python3 {home}/{INSTALLER} install --from STICK --home {home}")
     return 0
+
+
+def _note(finding: Finding) -> None:
+    print(f"Note: {finding}", flush=True)
 
 
 def _confirm(given: str | None) -> Callable[[str, bool], None]:
@@ -166,6 +180,8 @@ def _status(options: argparse.Namespace) -> int:
         print(json.dumps({**told, **news, "bundle": facts["bundle"], "version": facts["version"]}))
     else:
         print(f"{facts['bundle']} {facts['version']}, release {number}: {facts['title']}")
+        if facts.get("why"):
+            print(facts["why"])
         if going := trial.read(options.home):
             print(_in_words(going, number))
         print(f"Trusts {state.root}")

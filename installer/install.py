@@ -3,35 +3,43 @@
     1 lock      one installer at a time
     2 trust     which root: the one trusted already, or the stick's once a person confirmed its fingerprint
     3 verify    every signature, on a copy of what is trusted; what is revoked holds from here on, come what may
-    4 space     what is missing fits, with a reserve; before anything is copied
-    5 copy      each missing file: hashed while copied, synced, read back, hashed again
-    6 gates     every file is looked into, whoever signed it: weights in a child with limits, the rest by first bytes
-    7 release   hard links in a new folder, synced, then named
-    8 keep      the signed installer in HOME: the next update runs that, not what a found stick brings; and with the
+    4 choose    the runtime for this machine and the largest model that its memory holds; what is not for it stays
+    5 space     what is missing fits, with a reserve; all that stands in the way is told at once, and nothing copied
+    6 copy      each missing file: hashed while copied, synced, read back, hashed again
+    7 gates     every file is looked into, whoever signed it: weights in a child with limits, the rest by first bytes
+    8 runtime   unpacked once, read back, shared by releases
+    9 release   hard links in a new folder, synced, then named
+   10 self-test the candidate's model loads and answers the canary questions as well as it must, else it is not used
+   11 keep      the signed installer in HOME: the next update runs that, not what a found stick brings; and with the
                 release what it is made of, and under which licences
-    9 commit    trust and the version floor
-   10 switch    ``current``, in one step; an update is on trial then, see ``trial``
+   12 commit    trust and the version floor
+   13 switch    ``current``, in one step; an update is on trial then, see ``trial``
 
-Nothing from the stick is parsed before its signature held, and nothing from it is run at all.
+Nothing from the stick is parsed before its signature held; nothing is run before step 10, and then as a process.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from bundles.format.delta import UPDATE_FILE
 from bundles.format.digest import digest_of, digest_of_file, root_fingerprint
 from bundles.format.durable import replace_file
-from bundles.format.errors import MissingFile
+from bundles.format.errors import FormatRefused, MissingFile
 from bundles.format.layout import damaged, open_file
 from bundles.format.manifest import Descriptor
-from bundles.format.verify import VerifiedBundle, verify_bundle
-from installer.errors import HomeRefused, SourceDamaged
+from bundles.format.verify import VerifiedBundle, VerifiedComponent, verify_bundle
+from installer import preflight
+from installer.choose import Choice, choose
+from installer.errors import Finding, HomeRefused, SourceDamaged, refuse
 from installer.gates import refuse_unsound
-from installer.preflight import check_home, check_space, locked
+from installer.machine import Machine, look
+from installer.preflight import check_home, locked
 from installer.releases import Releases, State, release_facts
 from installer.revocations import note_revoked
+from installer.runtime import keep_command, room, unpack
+from installer.selftest import candidate, passed, self_test
 from installer.store import Store
 from installer.trial import put_on_trial
 
@@ -61,10 +69,28 @@ class Installed:
     version: str
     changed: bool
     """False when this very bundle was in use before."""
+    why: str
+    """Why this model answers, or none."""
+    command: Path | None
+    """``HOME/fieldpost``; None where the bundle brought no programs."""
+    tested: str
+    """What came of the self-test; empty where there was none."""
 
 
-def install(stick: Path, home: Path, *, confirm: Confirm, progress: Progress) -> Installed:
+def install(
+    stick: Path,
+    home: Path,
+    *,
+    confirm: Confirm,
+    progress: Progress,
+    tell: Callable[[Finding], None] = lambda _: None,
+    machine: Machine | None = None,
+) -> Installed:
     """Install the bundle on ``stick`` into ``home``.
+
+    Args:
+        tell: gets what is worth knowing about this box and stops nothing.
+        machine: the box; looked at when it is not given.
 
     Raises:
         BundleError: one of its kinds; ``current`` is then as it was before.
@@ -78,20 +104,37 @@ def install(stick: Path, home: Path, *, confirm: Confirm, progress: Progress) ->
         draft = releases.draft_trust()
         bundle = verify_bundle(stick, root=root, trust=draft / "metadata", floor=state.floor)  # 3
         note_revoked(home, bundle.versions, bundle.revoked)
-        _copy(bundle, stick, home, store, progress)  # 4, 5
-        refuse_unsound(bundle, store, partial(progress, "Looking inside"))  # 6
-        facts = release_facts(bundle)
-        number = releases.find(facts, store) or releases.make(facts, store)  # 7
+        machine = machine or look()
+        choice = choose(bundle.components, machine)  # 4
+        bundle = replace(bundle, components=choice.components)
+        known = [*choice.findings, *preflight.findings(machine, bundle)]
+        _copy(bundle, choice, stick, home, store, known, tell, progress)  # 5, 6
+        refuse_unsound(bundle, store, partial(progress, "Looking inside"))  # 7
+        command = _unpack(choice, home, store, progress)  # 8
+        facts = release_facts(bundle, choice.why)
+        number = releases.find(facts, store) or releases.make(facts, store)  # 9
         changed = number != releases.current
-        _keep(bundle, stick, INSTALLER, home / INSTALLER, 0o755)  # 8
+        tested = ""
+        if command is not None and changed and not passed(home, number):
+            new = candidate(number, releases.folder(number), bundle.components, choice.model)
+            tested = self_test(home, new, releases.current, partial(progress, "Trying it out"))  # 10
+        _keep(bundle, stick, INSTALLER, home / INSTALLER, 0o755)  # 11
         for name in TEXTS:
             _keep(bundle, stick, name, releases.folder(number) / name, 0o644)
-        releases.commit(draft, root, bundle, number)  # 9
+        releases.commit(draft, root, bundle, number)  # 12
         if changed and (before := releases.current) is not None:
             put_on_trial(home, number, before)
-        releases.activate(number)  # 10
+        releases.activate(number)  # 13
         store.forget_parts()
-        return Installed(release=number, bundle=bundle.index.name, version=bundle.index.version, changed=changed)
+        return Installed(
+            release=number,
+            bundle=bundle.index.name,
+            version=bundle.index.version,
+            changed=changed,
+            why=choice.why,
+            command=command,
+            tested=tested,
+        )
 
 
 def _root(stick: Path, releases: Releases, state: State, confirm: Confirm) -> bytes:
@@ -114,24 +157,29 @@ def _root(stick: Path, releases: Releases, state: State, confirm: Confirm) -> by
     return found
 
 
-def _copy(bundle: VerifiedBundle, stick: Path, home: Path, store: Store, progress: Progress) -> None:
-    """Steps 4 and 5."""
+def _copy(
+    bundle: VerifiedBundle,
+    choice: Choice,
+    stick: Path,
+    home: Path,
+    store: Store,
+    known: list[Finding],
+    tell: Callable[[Finding], None],
+    progress: Progress,
+) -> None:
+    """Steps 5 and 6."""
     wanted = list({blob.digest: blob for blob in _blobs(bundle)}.values())
-    total = sum(blob.size for blob in wanted)
-    done = 0
-
-    def tell(what: str) -> Callable[[int], None]:
-        def step(size: int) -> None:
-            nonlocal done
-            done += size
-            progress(what, done, total)
-
-        return step
-
-    missing = store.missing(wanted, tell("Checking what is here"))
+    count = _Count(progress, sum(blob.size for blob in wanted))
+    missing = store.missing(wanted, count.of("Checking what is here"))
     store.forget_parts({blob.digest for blob in missing})
-    check_space(home, [store.remaining(blob, stick) for blob in missing])
-    refused = store.take_all(missing, stick, tell("Copying"), _beside(bundle))
+    sizes = [store.remaining(blob, stick) for blob in missing]
+    sizes += [room(_tar(part), home) for part in filter(None, [choice.runtime])]
+    known += preflight.space(home, sizes)
+    for finding in known:
+        if finding.stops is None:
+            tell(finding)
+    refuse(known)
+    refused = store.take_all(missing, stick, count.of("Copying"), _beside(bundle))
     if refused:
         copied = len(missing) - len(refused)
         more = f" And {len(refused) - NAMED} more." if len(refused) > NAMED else ""
@@ -149,6 +197,37 @@ def _beside(bundle: VerifiedBundle) -> dict[str, dict[str, str]]:
         files = {layer.path: layer.blob.digest for layer in part.manifest.layers}
         found |= dict.fromkeys(files.values(), files)
     return found
+
+
+class _Count:
+    """Bytes done of bytes in all, told as they grow."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self._progress, self._total, self._done = progress, total, 0
+
+    def of(self, what: str) -> Callable[[int], None]:
+        def step(size: int) -> None:
+            self._done += size
+            self._progress(what, self._done, self._total)
+
+        return step
+
+
+def _unpack(choice: Choice, home: Path, store: Store, progress: Progress) -> Path | None:
+    """Step 8; where the command is."""
+    if choice.runtime is None or choice.python is None:
+        return None
+    tar = _tar(choice.runtime)
+    count = _Count(progress, tar.size)
+    unpack(store.path(tar.digest), tar.digest, home, choice.python.path, count.of("Unpacking programs"))
+    return keep_command(home)
+
+
+def _tar(runtime: VerifiedComponent) -> Descriptor:
+    tars = [layer.blob for layer in runtime.manifest.layers if layer.path.endswith(".tar")]
+    if len(tars) != 1:
+        raise FormatRefused(f"The runtime {runtime.manifest.name} holds {len(tars)} tar files.", needed="One.")
+    return tars[0]
 
 
 def _keep(bundle: VerifiedBundle, stick: Path, name: str, kept: Path, mode: int) -> None:

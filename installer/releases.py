@@ -18,6 +18,10 @@ from installer.errors import HomeRefused
 from installer.store import Store
 
 FORMAT = 1
+RUNTIME = "runtime"
+"""In a release's folder, the link to the runtime that runs it; absent where the bundle brought none."""
+_OWN = {"number": 0, "why": ""}
+"""What two releases of the same bundle may differ in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +88,7 @@ class Releases:
                     found = self.describe(int(folder.name))
                 except HomeRefused:
                     continue  # a release that rotted is no use, and no reason not to make a new one
-                if {**found, "number": 0} == {**facts, "number": 0} and _is_linked(folder, found, store):
+                if {**found, **_OWN} == {**facts, **_OWN} and _is_linked(folder, found, store):
                     return int(folder.name)
         return None
 
@@ -100,6 +104,8 @@ class Releases:
                 path = draft / component["folder"] / file["path"]
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.hardlink_to(store.path(file["digest"]))
+            if component["kind"] == "runtime":
+                (draft / RUNTIME).symlink_to(_runtime(component))
         _write_json(draft / "release.json", {**facts, "number": number})
         sync_tree(draft)
         draft.rename(self._folder / str(number))
@@ -190,7 +196,8 @@ def _write_json(path: Path, value: Any) -> None:
 def _is_linked(folder: Path, facts: Mapping[str, Any], store: Store) -> bool:
     """False when a blob was replaced since: the release still holds the old, rotten one."""
     try:
-        return all(
+        runtimes = [_runtime(component) for component in facts["components"] if component["kind"] == "runtime"]
+        return all(str((folder / RUNTIME).readlink()) == there for there in runtimes) and all(
             (folder / component["folder"] / file["path"]).samefile(store.path(file["digest"]))
             for component in facts["components"]
             for file in component["files"]
@@ -199,8 +206,18 @@ def _is_linked(folder: Path, facts: Mapping[str, Any], store: Store) -> bool:
         return False
 
 
-def release_facts(bundle: VerifiedBundle) -> dict[str, Any]:
-    """What release.json says about a bundle; its shape is a contract with the appliance."""
+def _runtime(component: Mapping[str, Any]) -> str:
+    """Where a runtime lies unpacked, as seen from a release's folder."""
+    tar = next(file for file in component["files"] if file["path"].endswith(".tar"))
+    return f"../../runtimes/{tar['digest'].removeprefix('sha256:')}"
+
+
+def release_facts(bundle: VerifiedBundle, why: str = "") -> dict[str, Any]:
+    """What release.json says about a bundle; its shape is a contract with the appliance.
+
+    Args:
+        why: why this model was chosen, in a sentence.
+    """
     return {
         "format": FORMAT,
         "number": 0,
@@ -208,6 +225,7 @@ def release_facts(bundle: VerifiedBundle) -> dict[str, Any]:
         "version": bundle.index.version,
         "title": bundle.index.title,
         "languages": list(bundle.index.languages),
+        "why": why,
         "components": [
             {
                 "kind": component.manifest.kind,

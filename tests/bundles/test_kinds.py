@@ -10,10 +10,10 @@ import pytest
 from bundles.build import build
 from bundles.errors import RecipeError
 from bundles.format.errors import ScanRefused
+from bundles.format.runtime_archive import check_runtime
 from bundles.inspection import inspect_bundle
 from bundles.lock import make_lock, write_lock
 from bundles.recipe import load_recipe
-from bundles.runtime_archive import check_runtime
 from bundles.scan import scan_split
 from bundles.trust import open_signer
 from bundles.word_lists import check_glossary, check_strings

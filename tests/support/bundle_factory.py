@@ -12,6 +12,11 @@ Each further bundle of the same keys is newer than the one before. ``model`` and
 """
 
 import hashlib
+import io
+import os
+import sys
+import sysconfig
+import tarfile
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,6 +36,7 @@ from bundles.trust import open_signer
 from bundles.write import write_components
 from tests.support.gguf import holding
 
+ROOT = Path(__file__).resolve().parents[2]
 PASSPHRASE = "only for tests"
 DATE = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 INSTALLER = b"#!/usr/bin/env python3\nstands in for installer.pyz\n"
@@ -121,6 +127,21 @@ def docpack(name: str = "field-guides", **more: object) -> Payload:
 def evalset(name: str = "ten", **more: object) -> Payload:
     """One question."""
     return part("evalset", name, {"questions.jsonl": b'{"question": "?"}\n'}, **more)
+
+
+def runtime(name: str = "box", *, platform: str = "", entries: Mapping[str, bytes] | None = None) -> Payload:
+    """The programs of a box: by default this checkout's own, which a path file leads to, for this machine."""
+    here = f"linux-{os.uname().machine}-cp3{sys.version_info.minor}"
+    packages = f"lib/python3.{sys.version_info.minor}/site-packages"
+    leads = f"{ROOT}\n{sysconfig.get_path('purelib')}\n".encode()
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w") as archive:
+        for path, data in (entries or {f"{packages}/checkout.pth": leads}).items():
+            entry = tarfile.TarInfo(path)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    annotations = {"org.fieldpost.platform": platform or here}
+    return part("runtime", name, {f"{platform or here}.tar": raw.getvalue()}, annotations=annotations)
 
 
 def whole() -> list[Payload]:
