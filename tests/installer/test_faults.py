@@ -12,8 +12,8 @@ from tests.soak.install import (
     full_at_every_change,
     make_site,
     refused,
-    snapshots,
 )
+from tests.soak.install_power import snapshots
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +31,15 @@ def matrix():
 
 
 def test_an_update_that_is_ended_leaves_the_old_or_the_new_and_goes_on(site, matrix):
-    ended_at_every_change(site, matrix, "update", step=40)
+    ended_at_every_change(site, matrix, "update", 6)
+
+
+def test_a_rollback_that_is_ended_leaves_the_one_or_the_other(site, matrix):
+    ended_at_every_change(site, matrix, "rollback", 4)
 
 
 def test_a_disk_that_gets_full_is_said_and_changes_nothing(site, matrix):
-    full_at_every_change(site, matrix, "install", step=60)
+    full_at_every_change(site, matrix, "install", 4)
 
 
 @pytest.mark.needs_root

@@ -37,6 +37,11 @@ def command(stick: Path, home: Path, fingerprint: str) -> list[str]:
     ]  # fmt: skip
 
 
+def rollback(home: Path) -> list[str]:
+    """The release before put in use again, as a technician does it."""
+    return [sys.executable, "-I", "-S", str(ROOT / "dist" / "installer.pyz"), "rollback", "--home", str(home)]
+
+
 def changes(words: Sequence[str], trace: Path) -> list[str]:
     """The changes to the disk that a command makes when nothing happens to it: names of system calls, in order."""
     subprocess.run(["strace", "-qq", "-o", trace, "-e", f"trace={CHANGES}", *words], check=True, capture_output=True)
