@@ -110,7 +110,7 @@ def install(
         known = [*choice.findings, *preflight.findings(machine, bundle)]
         _copy(bundle, choice, stick, home, store, known, tell, progress)  # 5, 6
         refuse_unsound(bundle, store, partial(progress, "Looking inside"))  # 7
-        command = _unpack(choice, home, store, progress)  # 8
+        command = _unpack(choice, machine, home, store, progress)  # 8
         facts = release_facts(bundle, choice.why)
         number = releases.find(facts, store) or releases.make(facts, store)  # 9
         changed = number != releases.current
@@ -213,13 +213,14 @@ class _Count:
         return step
 
 
-def _unpack(choice: Choice, home: Path, store: Store, progress: Progress) -> Path | None:
+def _unpack(choice: Choice, machine: Machine, home: Path, store: Store, progress: Progress) -> Path | None:
     """Step 8; where the command is."""
     if choice.runtime is None or choice.python is None:
         return None
     tar = _tar(choice.runtime)
     count = _Count(progress, tar.size)
-    unpack(store.path(tar.digest), tar.digest, home, choice.python.path, count.of("Unpacking programs"))
+    tell = count.of("Unpacking programs")
+    unpack(store.path(tar.digest), tar.digest, home, choice.python, tell, machine.environment)
     return keep_command(home)
 
 

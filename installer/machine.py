@@ -49,6 +49,13 @@ class Machine:
     under_voltage: bool
     """A Raspberry Pi's power supply is too weak."""
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables without which the programs do not run on this processor."""
+        # NumPy's OpenBLAS took an emulated processor without AVX for a Haswell, and ended at its first instruction.
+        older = self.processor == "x86_64" and bool(self.cpu) and "avx" not in self.cpu
+        return {"OPENBLAS_CORETYPE": "Nehalem"} if older else {}
+
 
 def look(root: Path = Path("/")) -> Machine:
     """This machine now.

@@ -12,7 +12,7 @@ import hashlib
 import os
 import shutil
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -20,8 +20,11 @@ from bundles.format.durable import replace_file, switch, sync_folder
 from bundles.format.manifest import Descriptor
 from bundles.format.runtime_archive import open_runtime
 from installer.errors import DiskLies
+from installer.machine import Python
 
 COMMAND = "fieldpost"
+_SETTINGS = "fieldpost-machine.pth"
+"""Python reads it whenever it starts here, also for workers, which inherit no environment."""
 _CHUNK = 1 << 20
 _RUN_COMMAND = b"""\
 #!/bin/sh
@@ -37,7 +40,14 @@ def room(runtime: Descriptor, home: Path) -> int:
     return 0 if _folder(runtime.digest, home).is_dir() else runtime.size + runtime.size // 4
 
 
-def unpack(tar: Path, digest: str, home: Path, python: Path, progress: Callable[[int], None]) -> Path:
+def unpack(
+    tar: Path,
+    digest: str,
+    home: Path,
+    python: Python,
+    progress: Callable[[int], None],
+    variables: Mapping[str, str] | None = None,
+) -> Path:
     """Make sure that the runtime lies in ``home/runtimes``, every file as in the archive; returns its folder.
 
     What lies there already is compared, and mended file by file: a release in use may be running from it.
@@ -45,6 +55,7 @@ def unpack(tar: Path, digest: str, home: Path, python: Path, progress: Callable[
     Args:
         python: the interpreter of this box that runs it.
         progress: told bytes as they are unpacked or compared.
+        variables: what its processes find in their environment unless somebody says otherwise.
 
     Raises:
         ScanRefused: the archive holds what it may not.
@@ -65,7 +76,7 @@ def unpack(tar: Path, digest: str, home: Path, python: Path, progress: Callable[
                 needed="A disk or card that keeps what it is given is needed.",
                 todo="Replace the disk or card, then install again.",
             )
-    _make_environment(draft, python)
+    _make_environment(draft, python, variables or {})
     if draft != folder:
         draft.rename(folder)
         sync_folder(folder.parent)
@@ -127,10 +138,17 @@ def _digest(file: IO[bytes]) -> bytes:
     return digest.digest()
 
 
-def _make_environment(folder: Path, python: Path) -> None:
-    words = f"home = {python.parent}\ninclude-system-site-packages = false\n".encode()
+def _make_environment(folder: Path, python: Python, variables: Mapping[str, str]) -> None:
+    words = f"home = {python.path.parent}\ninclude-system-site-packages = false\n".encode()
     config, link = folder / "pyvenv.cfg", folder / "bin" / "python"
-    if not config.is_file() or config.read_bytes() != words or link.resolve() != python:
+    if not config.is_file() or config.read_bytes() != words or link.resolve() != python.path:
         replace_file(config, words)
         link.parent.mkdir(exist_ok=True)
-        switch(link, str(python))
+        switch(link, str(python.path))
+    settings = folder / f"lib/python3.{python.minor}/site-packages" / _SETTINGS
+    lines = "".join(f"import os; os.environ.setdefault({name!r}, {value!r})\n" for name, value in variables.items())
+    if settings.exists() != bool(lines) or (lines and settings.read_text() != lines):
+        settings.unlink(missing_ok=True)
+        if lines:
+            settings.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(settings, lines.encode())

@@ -57,6 +57,17 @@ def test_the_command_of_the_release_runs_with_the_boxs_own_python(take, home):
     assert not list(home.rglob("*.tmp"))
 
 
+def test_an_older_processor_gets_the_settings_that_it_needs_also_in_workers(take, home):
+    older = replace(BOX, memory=MANY, processor="x86_64", cpu=frozenset({"sse4_2"}))
+    code = "import os; print(os.environ.get('OPENBLAS_CORETYPE'))"
+    words = [home / "current/runtime/bin/python", "-I", "-c", code]
+    for machine, expected in ((older, "Nehalem"), (replace(older, cpu=frozenset({"avx"})), "None")):
+        here = runtime(platform=f"linux-x86_64-cp3{BOX.pythons[0].minor}")
+        take(model(expected.encode()), here, machine=machine, version=f"0.1.{len(expected)}")
+        said = subprocess.run(words, capture_output=True, text=True, check=True, env={})
+        assert said.stdout.strip() == expected
+
+
 def test_a_rotten_file_of_the_programs_is_mended_where_it_lies(take, home):
     components = (model(), runtime(entries={"lib/a.py": b"good", "lib/deep/b.py": b"good too"}))
     first, _ = take(*components)
