@@ -52,9 +52,10 @@ class Machine:
     @property
     def environment(self) -> dict[str, str]:
         """Variables without which the programs do not run on this processor."""
-        # NumPy's OpenBLAS took an emulated processor without AVX for a Haswell, and ended at its first instruction.
-        older = self.processor == "x86_64" and bool(self.cpu) and "avx" not in self.cpu
-        return {"OPENBLAS_CORETYPE": "Nehalem"} if older else {}
+        # NumPy's OpenBLAS took emulated processors without AVX2 for a Haswell, and ended at an instruction they lack.
+        if self.processor != "x86_64" or not self.cpu or "avx2" in self.cpu:
+            return {}
+        return {"OPENBLAS_CORETYPE": "Sandybridge" if "avx" in self.cpu else "Nehalem"}
 
 
 def look(root: Path = Path("/")) -> Machine:

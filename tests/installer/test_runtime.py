@@ -61,7 +61,9 @@ def test_an_older_processor_gets_the_settings_that_it_needs_also_in_workers(take
     older = replace(BOX, memory=MANY, processor="x86_64", cpu=frozenset({"sse4_2"}))
     code = "import os; print(os.environ.get('OPENBLAS_CORETYPE'))"
     words = [home / "current/runtime/bin/python", "-I", "-c", code]
-    for machine, expected in ((older, "Nehalem"), (replace(older, cpu=frozenset({"avx"})), "None")):
+    cpus = {"Nehalem": {"sse4_2"}, "Sandybridge": {"avx"}, "None": {"avx", "avx2"}}
+    for expected, cpu in cpus.items():
+        machine = replace(older, cpu=frozenset(cpu))
         here = runtime(platform=f"linux-x86_64-cp3{BOX.pythons[0].minor}")
         take(model(expected.encode()), here, machine=machine, version=f"0.1.{len(expected)}")
         said = subprocess.run(words, capture_output=True, text=True, check=True, env={})

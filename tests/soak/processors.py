@@ -11,11 +11,11 @@ from tests.soak.frame import Outcome
 from tests.support.site import DEMO_RECIPE, ROOT
 
 ROUNDS = 1
-# What the installer sets where /proc/cpuinfo has no AVX (installer/machine.py); qemu-user shows this machine's own.
+# With what the installer sets where /proc/cpuinfo has no AVX2; qemu-user shows this machine's own.
 PROCESSORS = {
     "Nehalem (2008, no AVX)": ("Nehalem", {"OPENBLAS_CORETYPE": "Nehalem"}, "sse42"),
-    "Sandy Bridge (2011, no AVX2)": ("SandyBridge", {}, "sandybridge"),
-    "Ivy Bridge (2012, no AVX2)": ("IvyBridge", {}, "ivybridge"),
+    "Sandy Bridge (2011, no AVX2)": ("SandyBridge", {"OPENBLAS_CORETYPE": "Sandybridge"}, "sandybridge"),
+    "Ivy Bridge (2012, no AVX2)": ("IvyBridge", {"OPENBLAS_CORETYPE": "Sandybridge"}, "ivybridge"),
     "Haswell (2013, AVX2)": ("Haswell", {}, "haswell"),
 }
 _CODE = """
@@ -29,7 +29,8 @@ settings = c.llama_context_default_params()
 settings.n_ctx, settings.n_threads, settings.n_threads_batch = 64, 1, 1
 context = c.llama_init_from_model(model.handle, settings)
 tokens = model.tokenize("Boil the water for")
-assert c.llama_decode(context, c.llama_batch_get_one((c.llama_token * len(tokens))(*tokens), len(tokens))) == 0
+kept = (c.llama_token * len(tokens))(*tokens)  # the batch points into it
+assert c.llama_decode(context, c.llama_batch_get_one(kept, len(tokens))) == 0
 logits = c.llama_get_logits_ith(context, -1)
 best = max(range(model.vocabulary_size), key=lambda token: logits[token])
 mapped = {line.rpartition("libggml-cpu-")[2].removesuffix(".so") for line in open("/proc/self/maps").read().split()
