@@ -6,6 +6,7 @@ rotation, delegations, unusual names, hashes, and what lies in the metadata fold
 
 import json
 import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -118,6 +119,34 @@ def test_hashes_and_lengths_of_metadata_count_where_they_are_given(meet):
 @pytest.mark.parametrize("kind", ["ecdsa", "rsa", "rsa-pkcs1"])
 def test_every_kind_of_key_counts(kind, meet):
     assert meet(Repository(kind=kind)).refresh() == 0
+
+
+@pytest.mark.parametrize("there", ["root", "timestamp", "targets/"])
+def test_a_server_that_hangs_up_is_a_refusal_in_words(there, repo, meet, capsys):
+    repo.add("targets", "x", b"x")
+    repo.publish_all()
+    client = meet(repo)
+
+    def hang_up(path, answer=repo.answer):
+        if there in path:
+            raise ConnectionAbortedError
+        return answer(path)
+
+    repo.answer = hang_up
+    assert client.download("x") == 1 and client.files == []
+    assert "gave no answer" in capsys.readouterr().err
+
+
+def test_the_suite_is_started_with_nothing_of_ours(tmp_path):
+    """pytest takes the path of the client for a place with tests, and must find no settings of ours from there."""
+    (tmp_path / "conftest.py").write_text("def pytest_addoption(parser): parser.addoption('--entrypoint')\n")
+    (tmp_path / "test_it.py").write_text("def test_it(pytestconfig): assert pytestconfig.getoption('--entrypoint')\n")
+    words = ["pytest", "-v", "-p", "no:cacheprovider", str(tmp_path), "--entrypoint", str(CLIENT)]
+    done = subprocess.run(
+        [sys.executable, "-m", *words], check=False, capture_output=True, text=True, timeout=60, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"rootdir: {CLIENT.parent}" in done.stdout and "configfile: pytest.ini" in done.stdout
 
 
 # Expiry
