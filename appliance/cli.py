@@ -5,8 +5,6 @@ that needs them, so that ``status`` answers at once on a slow box.
 """
 
 import json
-import signal
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,8 @@ from appliance.cli_documents import documents
 from appliance.cli_eval import evaluate
 from appliance.cli_keys import keys
 from appliance.cli_log import log
+from appliance.cli_people import people
+from appliance.cli_serve import serve
 from appliance.cli_weights import measure_perplexity, quantize_weights
 from appliance.command import Speaks, home_option, json_option, progress_bar
 from appliance.config import Config, Home, load_config
@@ -37,46 +37,6 @@ def main() -> None:
     Send the log home:   fieldpost sync run --home /srv/fieldpost
     Is all well with it? fieldpost doctor --home /srv/fieldpost
     """
-
-
-@main.command()
-@home_option
-@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets phones on the Wi-Fi in.")
-@click.option("--port", default=7860, show_default=True, type=click.IntRange(1, 65535))
-def serve(home: Path, host: str, port: int) -> None:
-    """Serve the page until Ctrl-C or SIGTERM.
-
-    \b
-    Only this machine:   fieldpost serve --home /srv/fieldpost
-    Phones too:          fieldpost serve --home /srv/fieldpost --host 0.0.0.0
-    With --host other than this machine, the page asks for the access code that this command prints.
-    """
-    from appliance.box import open_box
-    from appliance.metrics import addresses
-    from appliance.serving import address, listen
-    from appliance.serving import serve as serve_app
-    from appliance.sync.background import Background
-    from appliance.web.app import create_app, door_for
-
-    # uvicorn ends its work at these signals and then raises them again; the box is closed on the way out.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: sys.exit(0))
-    place = Home(root=home)
-    with listen(host, port) as listener, open_box(place) as box:
-        door = door_for(box, host)
-        for problem in box.retriever.problems:
-            click.echo(f"Note: {problem}", err=True)
-
-        def announce() -> None:
-            click.echo(f"Fieldpost is at {address(listener)}  (bundle {box.release.bundle} {box.release.version})")
-            if host in ("0.0.0.0", "::"):  # noqa: S104
-                for reachable in addresses():
-                    click.echo(f"For phones: http://{reachable}:{port}")
-            if door:
-                click.echo(f"Access code: {door[1][:4]} {door[1][4:]}")
-
-        with Background(place, box.config.sync, box.log.append):
-            serve_app(create_app(box, door=door[0] if door else None), listener, announce)
 
 
 @main.command()
@@ -263,6 +223,8 @@ main.add_command(keys)
 main.add_command(doctor)
 main.add_command(backup)
 main.add_command(restore)
+main.add_command(people)
+main.add_command(serve)
 
 
 @main.group(cls=Speaks)

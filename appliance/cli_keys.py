@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from appliance.accounts import Keys
+from appliance.accounts.keys import Keys
 from appliance.command import Speaks, home_option, json_option
 from appliance.config import Home
 

@@ -229,6 +229,16 @@ class Home:
         return self.data / "api-keys.json"
 
     @property
+    def certificates(self) -> Path:
+        """The site's own certificate authority, and the box's certificate."""
+        return self.data / "certificates"
+
+    @property
+    def accounts(self) -> Path:
+        """The site's people, their sessions and history."""
+        return self.data / "accounts.sqlite"
+
+    @property
     def current(self) -> Path:
         return self.root / "current"
 

@@ -2,6 +2,7 @@
 
 FieldpostError
 ├── ConfigError       a setting, or a HOME folder, is not usable
+├── AccountError      a person, PIN or session is not as it must be
 ├── ReleaseError      the installed release is missing or not what it says
 ├── EngineError       the model cannot answer
 │   ├── RequestRefused the request asks for what this model cannot do; another request may be answered
@@ -35,6 +36,10 @@ class FieldpostError(Exception):
 
 class ConfigError(FieldpostError):
     """A setting, or a HOME folder, is not usable."""
+
+
+class AccountError(FieldpostError):
+    """A person, PIN or session is not as it must be."""
 
 
 class ReleaseError(FieldpostError):

@@ -1,5 +1,6 @@
 """How the machine is doing: memory, disk, load, battery, heat, energy. The sole importer of psutil."""
 
+import os
 import socket
 import time
 from dataclasses import dataclass
@@ -109,6 +110,13 @@ def peak_memory() -> int:
     """
     me = psutil.Process()
     return sum(_peak(process.pid) for process in (me, *me.children(recursive=True)))
+
+
+def sticks() -> list[Path]:
+    """Where sticks and other removable disks are mounted now: what lies below the usual places and can be written."""
+    places = (Path(part.mountpoint) for part in psutil.disk_partitions(all=False))
+    usual = (Path("/media"), Path("/run/media"), Path("/mnt"))
+    return sorted(p for p in places if any(p.is_relative_to(u) for u in usual) and os.access(p, os.W_OK))
 
 
 def addresses() -> list[str]:

@@ -3,16 +3,25 @@
 Whoever keeps the process up, systemd or the installer's launcher, is told when it answers and that it still does.
 """
 
+import asyncio
 import os
 import socket
+import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
+from typing import cast
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from appliance.errors import ConfigError
+
+_HANDSHAKE = b"\x16"
+"""The first byte of TLS; no request of HTTP begins so."""
+_SILENCE_S = 10.0
+_MOST_SILENT = 500
+"""Connections that have not said anything yet."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -32,10 +41,10 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def address(listener: socket.socket) -> str:
+def address(listener: socket.socket, *, scheme: str = "http") -> str:
     """Where the socket is, as a browser wants it."""
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 class Supervisor:
@@ -66,26 +75,95 @@ class Supervisor:
             self.say("WATCHDOG=1")
 
 
-def serve(app: ASGIApp, listener: socket.socket, ready: Callable[[], None]) -> None:
+def serve(
+    app: ASGIApp, listener: socket.socket, ready: Callable[[], None], *, tls: ssl.SSLContext | None = None
+) -> None:
     """Serve until SIGTERM or Ctrl-C; ``ready`` is called once requests are answered.
 
     A phone that keeps a stream open must not keep the box from stopping, hence the short grace. There is no access
     log: it would write to disk who asked when, and nobody reads it.
+
+    Args:
+        tls: then the same port speaks HTTPS and HTTP, whichever a connection begins with: people type addresses
+            without the ``s``, and what they then see must be a page with words. ``app`` decides what goes unencrypted.
     """
-
-    supervisor = Supervisor(os.environ)
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            ready()
-            supervisor.say("READY=1")
-
-        async def on_tick(self, counter: int) -> bool:
-            supervisor.alive()  # ten times a second, and only while the event loop turns
-            return await super().on_tick(counter)
-
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=3
     )
-    Server(config).run(sockets=[listener])
+    _Server(config, ready, tls).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], tls: ssl.SSLContext | None) -> None:
+        super().__init__(config)
+        self._ready = ready
+        self._tls = tls
+        self._supervisor = Supervisor(os.environ)
+        self._taking: set[asyncio.Task[None]] = set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._tls is None:
+            await super().startup(sockets)
+        else:
+            await super().startup([])  # no listener for it to serve: connections are taken here
+            for listener in sockets or ():
+                listener.setblocking(False)
+                self._keep(self._accept(listener))
+        self._ready()
+        self._supervisor.say("READY=1")
+
+    async def on_tick(self, counter: int) -> bool:
+        self._supervisor.alive()  # ten times a second, and only while the event loop turns
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for task in list(self._taking):
+            task.cancel()
+        await super().shutdown(sockets)
+
+    def _keep(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._taking.add(task)
+        task.add_done_callback(self._taking.discard)
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, _ = await loop.sock_accept(listener)
+            except OSError:  # no file descriptors left, say: others are about to end
+                await asyncio.sleep(0.1)
+                continue
+            if len(self._taking) > _MOST_SILENT:
+                connection.close()
+                continue
+            self._keep(self._take(connection))
+
+    async def _take(self, connection: socket.socket) -> None:
+        """Look at the first byte, which a connection that never says anything gets some seconds for."""
+        connection.setblocking(False)
+        loop = asyncio.get_running_loop()
+        came = asyncio.Event()
+        loop.add_reader(connection, came.set)
+        try:
+            await asyncio.wait_for(came.wait(), _SILENCE_S)
+            first = connection.recv(1, socket.MSG_PEEK)
+        except (OSError, TimeoutError):
+            first = b""
+        finally:
+            loop.remove_reader(connection)
+        if not first:
+            connection.close()
+            return
+        encrypted = first == _HANDSHAKE
+        with suppress(OSError):  # no handshake in time, or not ours: the loop has closed the connection
+            await loop.connect_accepted_socket(
+                self._protocol,
+                connection,
+                ssl=self._tls if encrypted else None,
+                ssl_handshake_timeout=_SILENCE_S if encrypted else None,
+            )
+
+    def _protocol(self) -> asyncio.Protocol:
+        kind = cast(Callable[..., asyncio.Protocol], self.config.http_protocol_class)
+        return kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)

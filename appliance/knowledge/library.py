@@ -174,6 +174,18 @@ class Library:
             except OSError as error:
                 raise _disk("The added documents could not be indexed anew", error) from error
 
+    def reindex(self) -> None:
+        """Index all texts anew, whether that seems needed or not.
+
+        Raises:
+            KnowledgeError: it cannot be written.
+        """
+        with self._alone():
+            try:
+                self._index()
+            except OSError as error:
+                raise _disk("The added documents could not be indexed anew", error) from error
+
     def _index(self) -> None:
         documents = [document for document, _ in self._known()]
         state = self._state()

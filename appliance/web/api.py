@@ -14,7 +14,7 @@ from appliance.errors import FieldpostError, KnowledgeError, Paused
 from appliance.exchange import Question
 from appliance.web import pages
 from appliance.web.door import Door
-from appliance.web.guard import COOKIE, LITE, asker
+from appliance.web.identity import COOKIE, asker, give_cookie, of
 from appliance.web.jobs import Job, Jobs, Snapshot
 from appliance.web.strings import words
 from appliance.web.visitor import offered, shown
@@ -39,8 +39,8 @@ def routes(box: Box, jobs: Jobs, door: Door | None) -> APIRouter:
     """All routes but the Gradio page's."""
     router = APIRouter()
 
-    def find(job_id: str) -> Job:
-        job = jobs.get(job_id)
+    def find(job_id: str, request: Request) -> Job:
+        job = jobs.get(job_id, of(request).owner)
         if job is None:
             raise HTTPException(404, "No such question, or it was asked more than half an hour ago.")
         return job
@@ -50,23 +50,24 @@ def routes(box: Box, jobs: Jobs, door: Door | None) -> APIRouter:
         return {"status": "ok", "bundle": box.release.bundle, "version": box.release.version}
 
     @router.post("/api/ask")
-    def ask(body: Ask, request: Request) -> dict[str, str]:
-        who = asker(request.headers, request.client.host if request.client else None)
+    def ask(request: Request, body: Ask) -> dict[str, str]:
         try:
             box.check(lang=body.lang, adapter=body.adapter)
-            job = jobs.start(Question(text=body.text, lang=body.lang, adapter=body.adapter, asker=who))
+            job = jobs.start(
+                Question(text=body.text, lang=body.lang, adapter=body.adapter, asker=asker(request)), of(request).owner
+            )
         except FieldpostError as error:
             raise HTTPException(503 if isinstance(error, Paused) else 422, str(error)) from error
         return {"id": job.snapshot.id}
 
     @router.get("/api/jobs/{job_id}")
-    def show(job_id: str) -> JSONResponse:
-        return JSONResponse(plain(find(job_id).snapshot))
+    def show(request: Request, job_id: str) -> JSONResponse:
+        return JSONResponse(plain(find(job_id, request).snapshot))
 
     @router.get("/api/jobs/{job_id}/stream")
-    def stream(job_id: str) -> StreamingResponse:
+    def stream(request: Request, job_id: str) -> StreamingResponse:
         """Server-sent events, each the whole snapshot, so that a phone may come back at any time."""
-        job = find(job_id)
+        job = find(job_id, request)
 
         async def lines() -> AsyncIterator[str]:
             async for snapshot in job.watch():
@@ -75,8 +76,8 @@ def routes(box: Box, jobs: Jobs, door: Door | None) -> APIRouter:
         return StreamingResponse(lines(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
     @router.post("/api/jobs/{job_id}/stop")
-    def stop(job_id: str) -> dict[str, str]:
-        find(job_id).stop()
+    def stop(request: Request, job_id: str) -> dict[str, str]:
+        find(job_id, request).stop()
         return {"id": job_id}
 
     @router.get("/source/{docpack}/{document:path}")
@@ -121,7 +122,7 @@ def routes(box: Box, jobs: Jobs, door: Door | None) -> APIRouter:
     def door_page(request: Request, to: str = "") -> Response:
         if door is None:
             return RedirectResponse(_wanted(to), 303)
-        return HTMLResponse(pages.door(lang=_lang(request), lite=to == LITE))
+        return HTMLResponse(pages.door(lang=_lang(request), lite=to == "lite"))
 
     @router.post("/enter")
     def enter(request: Request, code: Annotated[str, Form(max_length=40)], to: str = "") -> Response:
@@ -132,9 +133,9 @@ def routes(box: Box, jobs: Jobs, door: Door | None) -> APIRouter:
         token = door.enter(code)
         if token is None:
             message = text["code_wait"].format(seconds=int(wait) + 1) if wait else text["code_wrong"]
-            return HTMLResponse(pages.door(lang=_lang(request), message=message, lite=to == LITE), 403)
+            return HTMLResponse(pages.door(lang=_lang(request), message=message, lite=to == "lite"), 403)
         answer = RedirectResponse(_wanted(to), 303)
-        answer.set_cookie(COOKIE, token, httponly=True, samesite="strict")
+        give_cookie(answer, COOKIE, token, request=request)
         return answer
 
     def _lang(request: Request) -> str:
@@ -145,7 +146,7 @@ def routes(box: Box, jobs: Jobs, door: Door | None) -> APIRouter:
 
 def _wanted(to: str) -> str:
     # One of our own two pages: an address from outside would be a way to send people elsewhere.
-    return "/lite" if to == LITE else "/"
+    return "/lite" if to == "lite" else "/"
 
 
 def plain(snapshot: Snapshot) -> dict[str, Any]:

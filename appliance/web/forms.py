@@ -6,13 +6,13 @@ POST  /feedback/JOB              verdict (helped, wrong), reason, words -> the f
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Form, HTTPException
+from fastapi import APIRouter, Form, HTTPException, Request
 from fastapi.responses import RedirectResponse
 
 from appliance.box import Box
 from appliance.errors import LogError
 from appliance.safety.redact import POLICY, redact
-from appliance.web.guard import LITE
+from appliance.web.identity import of
 from appliance.web.jobs import Jobs
 from appliance.web.render import MOST_WORDS, REASONS
 from appliance.web.visitor import COOKIE, KEPT_S, offered
@@ -27,19 +27,20 @@ def routes(box: Box, jobs: Jobs) -> APIRouter:
 
     @router.get("/language/{lang}")
     def language(lang: str, to: str = "") -> RedirectResponse:
-        answer = RedirectResponse("/lite" if to == LITE else "/", 303)
+        answer = RedirectResponse("/lite" if to == "lite" else "/", 303)
         if lang in offered(box.release.languages):
             answer.set_cookie(COOKIE, lang, max_age=KEPT_S, httponly=True, samesite="lax")
         return answer
 
     @router.post("/feedback/{job_id}")
     def feedback(
+        request: Request,
         job_id: str,
         verdict: Annotated[Literal["helped", "wrong"], Form()],
         reason: Annotated[str, Form(max_length=20)] = "",
         words: Annotated[str, Form(max_length=MOST_WORDS)] = "",
     ) -> RedirectResponse:
-        job = jobs.get(job_id)
+        job = jobs.get(job_id, of(request).owner)
         if job is None or job.snapshot.exchange is None:
             raise HTTPException(404, "That answer is not kept any more.")
         if reason and reason not in REASONS:

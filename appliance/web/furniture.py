@@ -65,10 +65,11 @@ def topics(shown: Sequence[Topic], lang: str, site: tuple[str, ...], *, links: b
 
 
 def foot(lang: str) -> str:
-    """The ways to the page without scripts and to what is installed."""
+    """The ways to one's own account, the page without scripts and what is installed."""
     said = words(lang)
     return (
-        f'<p class="fp-foot"><a href="/lite?lang={html.escape(quote(lang))}">{html.escape(said["lite"])}</a> '
+        f'<p class="fp-foot"><a href="/me">{html.escape(said["in_me"])}</a> '
+        f'<a href="/lite?lang={html.escape(quote(lang))}">{html.escape(said["lite"])}</a> '
         f'<a href="/cards?lang={html.escape(quote(lang))}">{html.escape(said["cards"])}</a></p>'
     )
 

@@ -9,7 +9,7 @@ import ipaddress
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from appliance.accounts import Keys
+from appliance.accounts.keys import Keys
 from appliance.box import Box
 from appliance.web.openai_api import Refusal, owner
 

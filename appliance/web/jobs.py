@@ -39,6 +39,8 @@ LOOK_EVERY_S = 0.02
 
 REMEMBERED = 20
 """Answers by whose durations the waiting time of the next is told."""
+MOST_OF_ONE = 8
+"""Questions in progress of one person or visitor: nobody fills the queue alone."""
 
 State = Literal["waiting", "finding", "answering", "done", "failed", "stopped"]
 _KINDS: tuple[tuple[type[FieldpostError], str], ...] = (
@@ -56,6 +58,19 @@ _log = logging.getLogger(__name__)
 def kind_of(error: FieldpostError) -> str:
     """What went wrong, as the page's catalogue knows it: its words are ``error_KIND``."""
     return next((kind for cause, kind in _KINDS if isinstance(error, cause)), "box")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Whose a question is: only they find it again."""
+
+    key: str
+    person: str = ""
+    """In whose history the answer goes; empty for nobody's."""
+
+
+HERE = Owner(key="here")
+"""Whoever sits at the box itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,12 +110,16 @@ class Job:
         self,
         question: Question,
         pipeline: Pipeline,
+        owner: Owner,
         *,
+        finished: "Keep",
         wait_s: Callable[[int], int | None] = lambda _: None,
         took: Callable[[float], None] = lambda _: None,
     ) -> None:
         """``wait_s`` tells how long a place in the queue waits; ``took`` is told how long the answer took, once
-        begun."""
+        begun; ``finished`` is told of an answer that belongs in a person's history."""
+        self.owner = owner
+        self._finished = finished
         self._question = question
         self._pipeline = pipeline
         self._wait_s = wait_s
@@ -177,6 +196,8 @@ class Job:
                 done = event.exchange
                 if self._began_at is not None and done.usage.generated_tokens:
                     self._took(time.monotonic() - self._began_at)
+                if self.owner.person:
+                    self._finished(self.owner.person, done)
                 self._show(state="done", exchange=done, answer=done.answer, answer_working=done.answer_working)
 
     def _show(self, **changes: object) -> None:
@@ -184,10 +205,19 @@ class Job:
             self._snapshot = replace(self._snapshot, **changes)  # type: ignore[arg-type]
 
 
+Keep = Callable[[str, Exchange], None]
+
+
+def _keep_nothing(person: str, exchange: Exchange) -> None:
+    """For a box without accounts."""
+
+
 class Jobs:
     """The site's jobs."""
 
-    def __init__(self, pipeline: Pipeline, *, kept: int = MOST_KEPT) -> None:
+    def __init__(self, pipeline: Pipeline, *, kept: int = MOST_KEPT, keep: Keep = _keep_nothing) -> None:
+        """``keep`` is told of every finished exchange that belongs in a person's history; it must not raise."""
+        self._keep = keep
         self._pipeline = pipeline
         self._durations: deque[float] = deque(maxlen=REMEMBERED)
         self._kept = kept
@@ -195,27 +225,35 @@ class Jobs:
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(max_workers=MOST_WAITING, thread_name_prefix="question")
 
-    def start(self, question: Question) -> Job:
+    def start(self, question: Question, owner: Owner) -> Job:
         """Begin to answer.
 
         Raises:
-            Busy: too many questions are waiting already.
+            Busy: too many questions are waiting already, of all or of this owner.
         """
-        job = Job(question, self._pipeline, wait_s=self.wait_s, took=self._durations.append)
+        job = Job(question, self._pipeline, owner, finished=self._keep, wait_s=self.wait_s, took=self._durations.append)
         with self._lock:
             self._forget_old()
-            waiting = sum(not job.snapshot.over for job in self._jobs.values())
-            if waiting >= MOST_WAITING:
-                raise Busy(f"{waiting} questions are waiting.", todo="Ask again in a few minutes.")
+            waiting = [job.owner for job in self._jobs.values() if not job.snapshot.over]
+            if len(waiting) >= MOST_WAITING:
+                raise Busy(f"{len(waiting)} questions are waiting.", todo="Ask again in a few minutes.")
+            if owner != HERE and waiting.count(owner) >= MOST_OF_ONE:
+                raise Busy(f"{MOST_OF_ONE} of your questions are waiting.", todo="Wait for an answer first.")
             self._jobs[question.id] = job
         self._pool.submit(job.run)
         return job
 
-    def get(self, job_id: str) -> Job | None:
-        """The job, unless it is over for longer than half an hour."""
+    def get(self, job_id: str, owner: Owner) -> Job | None:
+        """The owner's job of this id, unless it is over for longer than half an hour."""
         with self._lock:
             self._forget_old()
-            return self._jobs.get(job_id)
+            job = self._jobs.get(job_id)
+            return job if job and job.owner.key == owner.key else None
+
+    def taken(self, job_id: str) -> bool:
+        """Whether a question has this id, whoever's it is."""
+        with self._lock:
+            return job_id in self._jobs
 
     def wait_s(self, position: int) -> int | None:
         """Seconds until the question at this place of the queue begins, by the median of the last answers."""

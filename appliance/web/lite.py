@@ -20,7 +20,7 @@ from appliance.errors import FieldpostError
 from appliance.exchange import Question
 from appliance.language.glossary import Glossary
 from appliance.web import furniture, pages, render
-from appliance.web.guard import asker
+from appliance.web.identity import asker, of
 from appliance.web.jobs import Job, Jobs, kind_of
 from appliance.web.strings import attributes, words
 from appliance.web.topics import Topic
@@ -63,8 +63,8 @@ def routes(box: Box, jobs: Jobs, topics: Sequence[Topic], *, most_characters: in
             return HTMLResponse(_form(box, topics, seen, most_characters, error=error), 422)
         try:
             box.check(lang=answered(seen, site), adapter=adapter or None)
-            who = asker(request.headers, request.client.host if request.client else None)
-            job = jobs.start(Question(text=text, lang=answered(seen, site), adapter=adapter or None, asker=who))
+            asked = Question(text=text, lang=answered(seen, site), adapter=adapter or None, asker=asker(request))
+            job = jobs.start(asked, of(request).owner)
         except FieldpostError as error:
             failure = render.failure(kind_of(error), str(error), seen)
             return HTMLResponse(_form(box, topics, seen, most_characters, text=text, error=failure), 422)
@@ -73,7 +73,7 @@ def routes(box: Box, jobs: Jobs, topics: Sequence[Topic], *, most_characters: in
     @router.get("/lite/{job_id}")
     def answer(request: Request, job_id: str, lang: str = "", noted: bool = False) -> Response:
         seen = lang if lang in offered(site) else shown(request.headers, site)
-        job = jobs.get(job_id)
+        job = jobs.get(job_id, of(request).owner)
         if job is None:
             error = render.error(words(seen)["gone"])
             return HTMLResponse(_form(box, topics, seen, most_characters, error=error), 404)
@@ -83,8 +83,8 @@ def routes(box: Box, jobs: Jobs, topics: Sequence[Topic], *, most_characters: in
         return StreamingResponse(written, media_type="text/html", headers=headers)
 
     @router.post("/lite/{job_id}/stop")
-    def stop(job_id: str) -> RedirectResponse:
-        job = jobs.get(job_id)
+    def stop(request: Request, job_id: str) -> RedirectResponse:
+        job = jobs.get(job_id, of(request).owner)
         if job is not None:
             job.stop()
         return RedirectResponse(f"/lite/{job_id}" if job else "/lite", 303)
@@ -116,7 +116,8 @@ def _form(
 {fieldset}
 <button class="go">{html.escape(said["ask"])}</button></form>
 {furniture.topics(topics, lang, site, links=True)}
-<p class="fp-foot"><a href="/cards?lang={html.escape(lang)}">{html.escape(said["cards"])}</a></p>""",
+<p class="fp-foot"><a href="/me">{html.escape(said["in_me"])}</a>
+<a href="/cards?lang={html.escape(lang)}">{html.escape(said["cards"])}</a></p>""",
     )
 
 

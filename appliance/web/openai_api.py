@@ -19,7 +19,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ValidationError
 
-from appliance.accounts import Keys
+from appliance.accounts.keys import Keys
 from appliance.box import Box
 from appliance.engine.embedding import MOST_CHARACTERS
 from appliance.engine.protocol import Engine, GenerationRequest, Piece

@@ -28,7 +28,8 @@ from appliance.errors import FieldpostError
 from appliance.exchange import Question
 from appliance.web import furniture, render
 from appliance.web.api import MOST_CHARACTERS
-from appliance.web.guard import asker
+from appliance.web.gate import Streams
+from appliance.web.identity import asker, of
 from appliance.web.jobs import Jobs, Snapshot, kind_of
 from appliance.web.strings import words
 from appliance.web.topics import Topic
@@ -54,7 +55,7 @@ _Shown = tuple[Any, Any, Any, Any, Any]
 """Answer, original, sources, the running job's id, and the Stop button."""
 
 
-def mount(app: FastAPI, box: Box, jobs: Jobs) -> None:
+def mount(app: FastAPI, box: Box, jobs: Jobs, streams: Streams) -> None:
     """Put the page at ``/``, with ``@@key@@`` wherever ``say`` has words for it."""
     # Gradio would keep uploads and cached files in the shared temporary folder.
     temporary = box.home.data / "gradio"
@@ -63,7 +64,7 @@ def mount(app: FastAPI, box: Box, jobs: Jobs) -> None:
     font = gr.themes.utils.fonts.Font
     gr.mount_gradio_app(
         app,
-        _page(box, jobs),
+        _page(box, jobs, streams),
         path="/",
         allowed_paths=[],
         blocked_paths=["/"],
@@ -108,7 +109,7 @@ def _html(value: str = "", **options: Any) -> Any:
     return gr.HTML(value, apply_default_css=False, js_on_load=None, **options)
 
 
-def _page(box: Box, jobs: Jobs) -> Any:
+def _page(box: Box, jobs: Jobs, streams: Streams) -> Any:
     site = box.release.languages
     forms = [("@@plain@@", _PLAIN), *((f"@@{name}@@", name) for name in box.release.adapters)]
 
@@ -141,14 +142,16 @@ def _page(box: Box, jobs: Jobs) -> Any:
             if not text.strip():
                 yield render.error(words(lang)["empty"]), "", "", "", hidden
                 return
+            owner = of(request.request).owner
+            if not streams.claim(request.session_hash or "", owner):
+                yield render.error(words(lang)["failed"]), "", "", "", hidden
+                return
             try:
                 box.check(lang=answered(lang, site), adapter=kind or None)
-                fresh = _JOB.fullmatch(job_id) and not jobs.get(job_id)
-                who = asker(request.headers, request.client.host if request.client else None)
-                asked = Question(
-                    text=text[:MOST_CHARACTERS], lang=answered(lang, site), adapter=kind or None, asker=who
-                )
-                job = jobs.start(replace(asked, id=job_id) if fresh else asked)
+                fresh = _JOB.fullmatch(job_id) and not jobs.taken(job_id)
+                who, tongue = asker(request.request), answered(lang, site)
+                asked = Question(text=text[:MOST_CHARACTERS], lang=tongue, adapter=kind or None, asker=who)
+                job = jobs.start(replace(asked, id=job_id) if fresh else asked, owner)
             except FieldpostError as error:
                 yield render.failure(kind_of(error), str(error), lang), "", "", "", hidden
                 return
@@ -174,7 +177,7 @@ def _page(box: Box, jobs: Jobs) -> Any:
 
             A question that never arrived is at least still in its field.
             """
-            job = jobs.get(job_id)
+            job = jobs.get(job_id, of(request.request).owner)
             if job is None:
                 return *[gr.skip()] * 5, gr.Timer(active=False), text or gr.skip()
             snapshot = job.snapshot
@@ -185,8 +188,8 @@ def _page(box: Box, jobs: Jobs) -> Any:
         def look_again(job_id: str, request: gr.Request) -> tuple[Any, ...]:
             return look(job_id, "", request)
 
-        def stop(job_id: str) -> None:
-            job = jobs.get(job_id)
+        def stop(job_id: str, request: gr.Request) -> None:
+            job = jobs.get(job_id, of(request.request).owner)
             if job is not None:
                 job.stop()
 

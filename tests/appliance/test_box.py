@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from appliance.accounts import Keys
+from appliance.accounts.keys import Keys
 from appliance.box import open_box
 from appliance.config import Home
 from appliance.engine.absent import NoModel

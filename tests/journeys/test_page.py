@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.journeys.demo import SWAHILI
-from tests.support.scripted import eventually
+from tests.support.people import printed, with_access_code
 from tests.support.site import run, serving
 
 pytestmark = pytest.mark.browser
@@ -54,10 +54,10 @@ def phone(chromium: Browser, box):
     assert errors == []
 
 
-def test_a_phone_on_the_wifi_comes_in_with_the_printed_code(demo_site, chromium: Browser):
-    with serving("fieldpost", "--home", demo_site.home, "--host", "0.0.0.0") as server:
-        eventually(lambda: any("Access code" in line for line in server.output))
-        code = next(line for line in server.output if "Access code" in line).removeprefix("Access code: ")
+def test_a_phone_on_the_wifi_comes_in_with_the_printed_code(demo_site, chromium: Browser, tmp_path):
+    home = with_access_code(demo_site, tmp_path)
+    with serving("fieldpost", "--home", home, "--host", "0.0.0.0") as server:
+        code = printed(server, "Access code:")
         page = chromium.new_context(viewport={"width": 360, "height": 740}, locale="sw-KE").new_page()
         page.goto(server.url)
         page.locator("input[name=code]").fill("0000 0000")

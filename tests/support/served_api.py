@@ -11,7 +11,7 @@ import numpy as np
 import uvicorn
 from fastapi import FastAPI
 
-from appliance.accounts import Keys
+from appliance.accounts.keys import Keys
 from appliance.box import Box
 from appliance.config import Home
 from appliance.engine.embedding import Embedded

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.journeys.demo import ENGLISH
-from tests.support.scripted import eventually
+from tests.support.people import printed, with_access_code
 from tests.support.site import ask_page, run, serving
 
 
@@ -72,17 +72,15 @@ def test_the_page_names_no_other_host(box):
     assert others == set()
 
 
-def test_phones_need_the_access_code_that_the_box_printed(demo_site):
+def test_phones_need_the_access_code_that_the_box_printed(demo_site, tmp_path):
     with (
-        serving("fieldpost", "--home", demo_site.home, "--host", "0.0.0.0") as server,
+        serving("fieldpost", "--home", with_access_code(demo_site, tmp_path), "--host", "0.0.0.0") as server,
         httpx.Client(base_url=server.url) as phone,
     ):
         assert phone.get("/", headers={"accept": "text/html"}).headers["location"] == "/enter"
         assert phone.post("/enter", data={"code": "00000000"}).status_code == 403
         assert phone.post("/api/ask", json={"text": "Hi", "lang": "en"}).status_code == 401
-        eventually(lambda: any("Access code" in line for line in server.output))
-        (printed,) = (line for line in server.output if line.startswith("Access code: "))
-        assert phone.post("/enter", data={"code": printed.removeprefix("Access code: ")}).status_code == 303
+        assert phone.post("/enter", data={"code": printed(server, "Access code:")}).status_code == 303
         assert phone.get("/", headers={"accept": "text/html"}).status_code == 200
 
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from starlette.requests import Request
 
-from appliance.accounts import Keys
+from appliance.accounts.keys import Keys
 from appliance.web import health
 from tests.journeys.demo import ENGLISH
 from tests.support.scripted import eventually

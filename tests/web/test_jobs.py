@@ -17,7 +17,7 @@ from appliance.errors import (
 )
 from appliance.exchange import Question
 from appliance.pipeline import Pipeline
-from appliance.web.jobs import MOST_WAITING, Jobs, kind_of
+from appliance.web.jobs import HERE, MOST_OF_ONE, MOST_WAITING, Jobs, Owner, kind_of
 from appliance.web.strings import own
 from tests.support.scripted import ListLog, ScriptedEngine, ScriptedFinder, ScriptedTranslator, eventually, passage
 
@@ -60,14 +60,14 @@ def watched(job):
 
 def test_watching_ends_with_the_whole_answer(jobs, gate):
     gate.set()
-    last = watched(jobs.start(question()))[-1]
+    last = watched(jobs.start(question(), HERE))[-1]
     assert last.state == "done"
     assert last.answer == "Boil it. [1]"
     assert last.passages[0].text == "Boil it."
 
 
 def test_a_phone_that_left_finds_its_answer(jobs, gate):
-    job = jobs.start(question())
+    job = jobs.start(question(), HERE)
 
     async def look_once():
         watching = job.watch()
@@ -76,12 +76,12 @@ def test_a_phone_that_left_finds_its_answer(jobs, gate):
 
     asyncio.run(look_once())
     gate.set()
-    eventually(lambda: jobs.get(job.snapshot.id).snapshot.over)
-    assert jobs.get(job.snapshot.id).snapshot.answer == "Boil it. [1]"
+    eventually(lambda: jobs.get(job.snapshot.id, HERE).snapshot.over)
+    assert jobs.get(job.snapshot.id, HERE).snapshot.answer == "Boil it. [1]"
 
 
 def test_a_hundred_watchers_hold_no_thread_and_see_the_same_end(jobs, gate):
-    job = jobs.start(question())
+    job = jobs.start(question(), HERE)
 
     async def all_watch():
         async def last():
@@ -100,7 +100,7 @@ def test_a_hundred_watchers_hold_no_thread_and_see_the_same_end(jobs, gate):
 
 
 def test_a_stopped_job_says_so(jobs, gate):
-    job = jobs.start(question())
+    job = jobs.start(question(), HERE)
     eventually(lambda: job.snapshot.state == "answering")
     job.stop()
     gate.set()
@@ -109,7 +109,7 @@ def test_a_stopped_job_says_so(jobs, gate):
 
 def test_a_mistake_of_ours_is_told_to_the_technician_without_the_question(jobs, gate, caplog):
     jobs._pipeline.finder.search = None  # as wrong as a program can be
-    last = watched(jobs.start(Question(text="my secret", lang="en")))[-1]
+    last = watched(jobs.start(Question(text="my secret", lang="en"), HERE))[-1]
     assert last.state == "failed"
     assert "technician" in last.error
     assert last.id in caplog.text
@@ -118,26 +118,26 @@ def test_a_mistake_of_ours_is_told_to_the_technician_without_the_question(jobs, 
 
 def test_too_many_are_told_to_wait(jobs):
     for _ in range(MOST_WAITING):
-        jobs.start(question())
+        jobs.start(question(), HERE)
     with pytest.raises(EngineError, match="Ask again in a few minutes"):
-        jobs.start(question())
+        jobs.start(question(), HERE)
 
 
 def test_however_many_are_asked_memory_has_an_end(jobs, gate):
     gate.set()
-    first = jobs.start(question())
+    first = jobs.start(question(), HERE)
     watched(first)
     waiting = threading.Event()
     jobs._pipeline.finder.search = lambda *_, **__: waiting.wait(10) and []
-    running = jobs.start(question())
+    running = jobs.start(question(), HERE)
     eventually(lambda: running.snapshot.state == "finding")
     jobs._pipeline.finder.search = lambda *_, **__: []
     for _ in range(3):
-        job = jobs.start(question())
+        job = jobs.start(question(), HERE)
         eventually(lambda job=job: job.ended_at is not None)
-    assert jobs.get(first.snapshot.id) is None, "the oldest goes first"
-    assert jobs.get(job.snapshot.id) is job
-    assert jobs.get(running.snapshot.id) is running, "what is asked is never forgotten"
+    assert jobs.get(first.snapshot.id, HERE) is None, "the oldest goes first"
+    assert jobs.get(job.snapshot.id, HERE) is job
+    assert jobs.get(running.snapshot.id, HERE) is running, "what is asked is never forgotten"
     waiting.set()
 
 
@@ -159,4 +159,22 @@ def test_every_error_has_words_in_every_language(error, kind):
 
 
 def test_an_unknown_id_is_nobodys():
-    assert Jobs(None).get("0" * 32) is None
+    assert Jobs(None).get("0" * 32, HERE) is None
+
+
+def test_only_whose_question_it_is_finds_it(jobs):
+    amina, juma = Owner(key="p-1"), Owner(key="p-2")
+    job = jobs.start(question(), amina)
+    assert jobs.get(job.snapshot.id, amina) is job
+    assert jobs.get(job.snapshot.id, juma) is None
+    assert jobs.get(job.snapshot.id, HERE) is None
+    assert jobs.taken(job.snapshot.id)
+
+
+def test_one_person_cannot_fill_the_queue(jobs):
+    amina, juma = Owner(key="p-1"), Owner(key="p-2")
+    for _ in range(MOST_OF_ONE):
+        jobs.start(question(), amina)
+    with pytest.raises(EngineError, match="Wait for an answer"):
+        jobs.start(question(), amina)
+    jobs.start(question(), juma)

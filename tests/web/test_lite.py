@@ -12,8 +12,9 @@ from appliance.exchange import Question
 from appliance.language.glossary import Glossary
 from appliance.pipeline import Pipeline
 from appliance.web import lite
-from appliance.web.jobs import Jobs
+from appliance.web.jobs import HERE, Jobs
 from tests.journeys.demo import ENGLISH
+from tests.support.people import printed, with_access_code
 from tests.support.scripted import ListLog, ScriptedEngine, ScriptedFinder, ScriptedTranslator, eventually, passage
 from tests.support.site import serving
 
@@ -41,7 +42,7 @@ def jobs(gate):
 
 
 def test_it_grows_while_the_answer_is_made_and_ends_with_the_whole_of_it(jobs, gate):
-    job = jobs.start(Question(text="How <i>long</i>?", lang="en"))
+    job = jobs.start(Question(text="How <i>long</i>?", lang="en"), HERE)
 
     async def read():
         pieces = lite._answer(job, "en", "en", Glossary())
@@ -62,7 +63,7 @@ def test_it_grows_while_the_answer_is_made_and_ends_with_the_whole_of_it(jobs, g
 
 def test_whoever_comes_back_later_gets_it_whole_at_once(jobs, gate):
     gate.set()
-    job = jobs.start(Question(text="How long?", lang="en"))
+    job = jobs.start(Question(text="How long?", lang="en"), HERE)
     eventually(lambda: job.snapshot.over)
 
     async def read():
@@ -152,10 +153,10 @@ def test_an_answer_that_is_gone_leads_back_to_the_form(box):
     assert httpx.post(f"{box.url}/lite/{'0' * 32}/stop").headers["location"] == "/lite"
 
 
-def test_behind_a_door_an_old_phone_enters_and_comes_to_the_plain_page(demo_site):
-    with serving("fieldpost", "--home", demo_site.home, "--host", "0.0.0.0") as server:
-        eventually(lambda: any("Access code" in line for line in server.output))
-        code = next(line for line in server.output if "Access code" in line).removeprefix("Access code: ")
+def test_behind_a_door_an_old_phone_enters_and_comes_to_the_plain_page(demo_site, tmp_path):
+    home = with_access_code(demo_site, tmp_path)
+    with serving("fieldpost", "--home", home, "--host", "0.0.0.0") as server:
+        code = printed(server, "Access code:")
         with httpx.Client(base_url=server.url, follow_redirects=True, headers={"Accept": "text/html"}) as phone:
             door = phone.get("/lite")
             assert 'action="/enter?to=lite"' in door.text

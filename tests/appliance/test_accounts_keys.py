@@ -2,7 +2,7 @@
 
 import pytest
 
-from appliance.accounts import Keys
+from appliance.accounts.keys import Keys
 from appliance.errors import ConfigError
 
 
