@@ -307,7 +307,8 @@ def test_a_hub_restored_from_an_old_backup_gets_everything_again(own_hub, tmp_pa
     with serving("fieldpost-hub", "--data", own_hub.folder, port=port):
         box.write("chat", {"q": 3})
         assert sync_over_http(box.home).waiting == 0
-    assert same_history(own_hub, box, "chat")
+    with Hub.open(own_hub.folder) as restored:
+        assert same_history(restored, box, "chat")
 
 
 def test_a_damaged_file_in_the_outbox_is_sealed_again(box, hub):
