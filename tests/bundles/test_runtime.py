@@ -1,6 +1,8 @@
 """Tests of bundles.runtime: the same wheels give the same bytes, and nothing of this machine is in them."""
 
+import re
 import tarfile
+import tomllib
 import zipfile
 
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from bundles.errors import RuntimeFailed
 from bundles.format.runtime_archive import parse_platform
 from bundles.runtime import make_runtime
-from tests.support.site import run
+from tests.support.site import ROOT, run
 
 
 def wheel(folder, name, tag="py3-none-any"):
@@ -69,3 +71,17 @@ def test_the_command_refuses_what_is_no_platform(tmp_path, none_locked):
                "--platform", "raspberry", check=False)  # fmt: skip
     assert done.returncode == 1
     assert "linux-x86_64-cp311" in done.stderr
+
+
+def test_the_lock_of_a_box_has_all_that_a_box_needs_in_the_versions_of_the_other_lock():
+    pins = {
+        name: dict(re.findall(r"^([\w.-]+)==([\w.+!-]+)", (ROOT / name).read_text(), re.MULTILINE))
+        for name in ("requirements.lock", "requirements-box.lock")
+    }
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = {
+        re.split(r"[\s\[<>=!~;]", line)[0].lower().replace("_", "-")
+        for line in (*project["dependencies"], *project["optional-dependencies"]["box"])
+    }
+    assert wanted - set(pins["requirements-box.lock"]) == set(), "run scripts/lock"
+    assert set(pins["requirements-box.lock"].items()) <= set(pins["requirements.lock"].items()), "run scripts/lock"
