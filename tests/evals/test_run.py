@@ -57,7 +57,7 @@ def test_a_set_or_an_adapter_that_is_not_there_is_named(demo_site):
 def test_wrong_expectations_score_low_and_right_ones_high(demo_site):
     def asked(id_, **values):
         blank = {"document": "", "answers": (), "translation": "", "answer_translation": ""}
-        return Expected(id=id_, question="How long should I boil water?", lang="en", **{**blank, **values})
+        return Expected(id=id_, question="For how long must the water boil?", lang="en", **{**blank, **values})
 
     rolling = "Bring the water to a rolling boil for 1 minute."
     questions = [
