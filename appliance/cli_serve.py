@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,6 +26,7 @@ def serve(home: Path, host: str, port: int) -> None:
     that this command prints while there is none.
     """
     from appliance.accounts.people import People
+    from appliance.announce import NAME, announced
     from appliance.box import open_box
     from appliance.certificates import ready_certificates
     from appliance.metrics import addresses
@@ -52,7 +54,7 @@ def serve(home: Path, host: str, port: int) -> None:
             where = address(listener, scheme="https" if certificates and known.transport == "https" else "http")
             click.echo(f"Fieldpost is at {where}  (bundle {box.release.bundle} {box.release.version})")
             if host in ("0.0.0.0", "::"):  # noqa: S104
-                for one in addresses():
+                for one in (f"{NAME}.local", *addresses()):
                     click.echo(f"For phones: http://{one}:{port}")
             if certificates and known.transport == "https":
                 click.echo(f"Certificate: {certificates.fingerprint}")
@@ -61,6 +63,7 @@ def serve(home: Path, host: str, port: int) -> None:
             if not known.has_admin():
                 click.echo(f"First administrator: open /setup there and type {known.new_first_code()}")
 
-        with Background(place, box.config.sync, box.log.append):
+        named = announced(NAME, port, addresses) if host in ("0.0.0.0", "::") else nullcontext()  # noqa: S104
+        with named, Background(place, box.config.sync, box.log.append):
             app = create_app(box, known, door=Door(code) if code else None, certificates=certificates)
             serve_app(app, listener, announce, tls=certificates.context() if certificates else None)

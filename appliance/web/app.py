@@ -15,6 +15,7 @@ from appliance.accounts.history import History
 from appliance.accounts.keys import Keys
 from appliance.accounts.people import People
 from appliance.accounts.sessions import Sessions
+from appliance.announce import NAME
 from appliance.box import Box
 from appliance.certificates import Certificates
 from appliance.errors import FieldpostError
@@ -68,7 +69,7 @@ def create_app(
 def names() -> list[str]:
     """The names that a box answers to, besides its addresses."""
     host = socket.gethostname().lower()
-    return ["localhost", "fieldpost.local", host, f"{host}.local"]
+    return ["localhost", f"{NAME}.local", host, f"{host}.local"]
 
 
 def inner_app(
