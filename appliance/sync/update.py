@@ -5,6 +5,7 @@ metric stream: ``{"event": "release", "release": ID, "works": true, "why": ""}``
 """
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -91,6 +92,8 @@ def update_over_http(
     enrolment, desired = load_enrolment(home), load_desired(home)
     if enrolment is None or not enrolment.url or not desired.release or desired.settled:
         return desired
+    if not os.access(home.root, os.W_OK):
+        return desired  # as a service, who serves may write no release: sticks bring them
     with HubLink(enrolment.url) as link:
         budget = Budget(home.data / "incoming.json", daily)
         before: int | None = -1
