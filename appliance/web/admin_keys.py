@@ -1,8 +1,9 @@
 """Keys for other programs, and the audit trail."""
 
-import json
+import html
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -15,7 +16,7 @@ from appliance.web import identity
 from appliance.web.admin import admin_page
 from appliance.web.audit import Audit
 from appliance.web.checked import checked
-from appliance.web.frame import button, field, form, table, told
+from appliance.web.frame import button, field, form, told
 from appliance.web.me import person_of
 from appliance.web.records import latest
 
@@ -35,7 +36,7 @@ def routes(box: Box, keys: Keys, people: People, audit: Audit) -> APIRouter:
             for key in keys.all():
                 revoke = form(visitor, f"{_HERE}/revoke", button("Revoke", kind="harm"), hidden={"name": key.name})
                 made = datetime.fromtimestamp(key.made_s, UTC)
-                body += f'<div class="card"><h3>{key.name}</h3><p class="dim">made {made:%Y-%m-%d}</p>{revoke}</div>'
+                body += f'<div class="card"><h2>{key.name}</h2><p class="dim">made {made:%Y-%m-%d}</p>{revoke}</div>'
         except FieldpostError as error:
             body += told(str(error))
         add = field("Name of the program", "name", more='required maxlength="64" autocomplete="off"')
@@ -69,17 +70,34 @@ def routes(box: Box, keys: Keys, people: People, audit: Audit) -> APIRouter:
     @router.get("/admin/audit")
     def trail(request: Request) -> HTMLResponse:
         names = {person.id: person.name for person in people.all()}
-        rows = []
+        rows = ""
         for record, body in reversed(latest(box.log, "audit", _MOST_EVENTS)):
             when = datetime.fromtimestamp(record.wall_ms / 1000, UTC)
-            more = {key: value for key, value in body.items() if key not in ("v", "event", "by") and value != ""}
-            of = names.get(str(more.pop("of", "")), "")
-            facts = " ".join([*([of] if of else []), *([json.dumps(more, ensure_ascii=False)] if more else [])])
-            who = names.get(str(body.get("by", "")), str(body.get("by", "")) or "the box")
-            rows.append((f"{when:%Y-%m-%d %H:%M}", who, str(body.get("event", "")), facts))
+            by = str(body.get("by", ""))
+            who = html.escape(names.get(by, by) or "The box")
+            rows += f"<tr><td>{when:%Y-%m-%d %H:%M}</td><td>{who}</td><td>{happened(body, names)}</td></tr>"
         note = (
             '<p class="dim">Newest first, by the box\'s clock (UTC). It is part of the chained log and stays here.</p>'
         )
-        return admin_page(request, "/admin/audit", note + table(("When", "Who", "What", ""), rows))
+        heads = "<th>When</th><th>Who</th><th>What</th>"
+        whole = f"{note}<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+        return admin_page(request, "/admin/audit", whole)
 
     return router
+
+
+def happened(body: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """What one record of the audit stream tells, as markup: the event, and each fact on a line of its own.
+
+    ``names`` are people's by their ids; who was removed keeps only the id.
+    """
+    event = str(body.get("event", "")).replace("-", " ").capitalize()
+    lines = []
+    for key, value in body.items():
+        if key in ("v", "event", "by") or value == "":
+            continue
+        text = ("yes" if value else "no") if isinstance(value, bool) else str(value)
+        if key == "of":
+            key, text = "person", names.get(text, text)
+        lines.append(f'<p class="dim">{html.escape(key)}: {html.escape(text)}</p>')
+    return html.escape(event) + "".join(lines)

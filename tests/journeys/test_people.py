@@ -100,7 +100,7 @@ def test_the_first_administrator_uploads_a_document_and_it_answers(phone: Browse
     page.goto("/history")
     expect(page.get_by_role("heading", name=QUESTION)).to_be_visible()
     page.goto("/admin/audit")
-    expect(page.get_by_role("cell", name="document-added")).to_be_visible()
+    expect(page.get_by_role("cell", name="Document added")).to_be_visible()
 
 
 def test_three_pictures_sign_in_without_a_word_but_the_name(phone: BrowserContext, people):

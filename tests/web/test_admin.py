@@ -124,7 +124,9 @@ def test_what_was_done_stands_in_the_audit_trail_by_name_there_and_by_id_in_the_
     name = f"Wanjiru {time.monotonic_ns()}"
     posted(admin, "/admin/people", name=name, role="worker", kind="pictures")
     page = admin.get("/admin/audit").text
-    assert "person-added" in page
+    assert 'Person added<p class="dim">person: ' + name in page
+    assert "role: worker" in page
+    assert "{" not in page.partition("<tbody>")[2]
     assert name in page
     log = b"".join(path.read_bytes() for path in (site.place.home / "data").glob("log.sqlite*"))
     assert name.encode() not in log
