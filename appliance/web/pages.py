@@ -6,6 +6,12 @@ from pathlib import Path
 
 from appliance.web.strings import attributes, words
 
+ICON = (
+    '<link rel="icon" href="data:image/svg+xml,%3Csvg xmlns=%22http://www.w3.org/2000/svg%22 viewBox=%220 0 16 16%22%3E'
+    "%3Crect width=%2216%22 height=%2216%22 rx=%223%22 fill=%22%230f5c4d%22/%3E"
+    '%3Cpath d=%22M5 13V3h7M5 8h5%22 fill=%22none%22 stroke=%22%23fff%22 stroke-width=%222%22/%3E%3C/svg%3E">'
+)
+"""In the page itself: a favicon of its own would be a request more."""
 _SHARED = (Path(__file__).parent / "static" / "page.css").read_text(encoding="utf-8")
 _STYLE = """
 body{font:18px/1.5 system-ui,"Noto Sans",sans-serif;margin:0 auto;max-width:42em;padding:16px;color:var(--fp-text);
@@ -59,6 +65,6 @@ def page(*, title: str, lang: str, body: str, style: str = "") -> str:
     """A whole page of our own. ``body`` and ``style`` are markup already."""
     return (
         f'<!doctype html><html {attributes(lang)}><head><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{html.escape(title)}</title>'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">{ICON}<title>{html.escape(title)}</title>'
         f"<style>{_SHARED}{_STYLE}{style}</style></head><body><main>{body}</main></body></html>"
     )

@@ -125,9 +125,9 @@ def _page(box: Box, jobs: Jobs, streams: Streams) -> Any:
             elem_id="question",
         )
         form = gr.Radio(forms, value=_PLAIN, label="@@form@@", elem_id="form", visible=len(forms) > 1, type="value")
-        with gr.Row(elem_id="buttons"):
-            ask_button = gr.Button("@@ask@@", variant="primary", elem_id="ask")
-            stop_button = gr.Button("@@stop@@", elem_id="stop", visible=False)
+        # One below the other: beside each other they would need gr.Row, which is two more files to load.
+        ask_button = gr.Button("@@ask@@", variant="primary", elem_id="ask")
+        stop_button = gr.Button("@@stop@@", elem_id="stop", visible=False)
         answer = _html(elem_id="answer")
         original = _html(elem_id="original")
         sources = _html(elem_id="sources")

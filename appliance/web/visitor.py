@@ -13,6 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from appliance.exchange import AUTO
+from appliance.web import pages
 from appliance.web.strings import direction, languages, preferred
 
 COOKIE = "fieldpost-lang"
@@ -20,6 +21,12 @@ KEPT_S = 365 * 24 * 3600
 _TOKEN = re.compile(r"@@([a-z_-]+)@@")
 _PAGES = ("/", "/config")
 _HTML = '<html\n\tlang="en"'
+_UNUSED = re.compile(
+    r"<script>(?:(?!</script>).)*iframeResizer\.contentWindow(?:(?!</script>).)*</script>"
+    r'|<link rel="manifest"[^>]*>|<meta\s+(?:property="og:|name="twitter:)[^>]*>',
+    re.DOTALL,
+)
+"""What Gradio's page has for hosts that show it inside a page of theirs or link to it: here only requests and bytes."""
 
 
 def offered(site: tuple[str, ...]) -> tuple[str, ...]:
@@ -90,14 +97,14 @@ class Speaks:
         def fill(match: re.Match[str]) -> str:
             return json.dumps(self._say(match[1], lang))[1:-1].replace("<", "\\u003c")
 
-        page = _TOKEN.sub(fill, page)
+        page = _TOKEN.sub(fill, _UNUSED.sub("", page))
         # Gradio takes the language of its own few words from the browser.
         speaks = (
             f"<script>for (const [key, value] of [['language', '{lang}'], ['languages', ['{lang}']]])"
             " Object.defineProperty(navigator, key, {get: () => value})</script>"
         )
         page = page.replace(_HTML, f'<html lang="{lang}" dir="{direction(lang)}"', 1)
-        page = page.replace("<head>", f"<head>{speaks}", 1)
+        page = page.replace("<head>", f"<head>{pages.ICON}{speaks}", 1)
         # At the end, because Gradio adds its own rules to the head, and of two equal ones the later wins.
         before, end, after = page.rpartition("</body>")
         return f"{before}<style>{self._style}</style>{end}{after}" if end else page

@@ -56,6 +56,17 @@ def test_the_first_thing_a_phone_gets_is_in_its_language(box, lang):
     assert page.headers["cache-control"] == "no-store"
 
 
+def test_the_page_asks_for_nothing_that_only_hosts_of_such_pages_need(box):
+    page = httpx.get(box.url).text
+    for needless in ("iframeResizer.contentWindow", "manifest.json", "og:image", "twitter:", "raw.githubusercontent"):
+        assert needless not in page
+    assert '<link rel="icon" href="data:image/svg+xml,' in page
+    # What stands around it is still whole.
+    assert page.count("<script") == page.count("</script>")
+    assert "<gradio-app" in page
+    assert 'name="viewport"' in page
+
+
 def test_a_text_cannot_end_the_script_it_is_put_into():
     speaks = visitor.Speaks(None, site=SITE, say=lambda key, lang: f'</script><b>"{key}\\', style="")
     filled = speaks._filled('<script>window.x = {"label": "@@ask@@"};</script>', "sw")
