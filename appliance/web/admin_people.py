@@ -33,7 +33,7 @@ def routes(people: People, sessions: Sessions, audit: Audit) -> APIRouter:
     def everybody(request: Request, message: str = "", status: int = 200) -> HTMLResponse:
         visitor = identity.of(request)
         rows = "".join(_row(person) for person in people.all())
-        heads = "<th>Name</th><th>Role</th><th></th>"
+        heads = "<th>Name</th><th>Role</th><th>State</th>"
         add = (
             field("Name", "name", more='required maxlength="60" autocomplete="off"')
             + choice("Role", "role", _ROLES)

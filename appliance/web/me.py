@@ -139,7 +139,7 @@ def asked(one: Asked, below: str = "") -> str:
     """One question and its answer; ``below`` is markup."""
     day = datetime.fromtimestamp(one.asked_s, UTC)
     return (
-        f'<div class="card"><h3 {attributes(one.lang)}>{html.escape(one.question)}</h3>'
+        f'<div class="card"><h2 {attributes(one.lang)}>{html.escape(one.question)}</h2>'
         f'<p class="dim">{day:%Y-%m-%d %H:%M} UTC</p>'
         f'<p {attributes(one.lang)} style="white-space:pre-wrap">{html.escape(one.answer)}</p>{below}</div>'
     )

@@ -2,11 +2,12 @@
 
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 import click
 
-from tests.support.site import installed_demo, serving
-from tests.support.views import VIEWS, chromium
+from tests.support.site import installed_demo
+from tests.support.views import VIEWS, chromium, peopled, visiting
 
 SIZES = {"phone": (360, 740), "desktop": (1280, 800)}
 
@@ -20,7 +21,14 @@ SIZES = {"phone": (360, 740), "desktop": (1280, 800)}
 @click.option(
     "--view", "wanted", multiple=True, type=click.Choice([v.name for v in VIEWS]), help="Only this; repeatable."
 )
-def main(folder: Path, langs: tuple[str, ...], scheme: str, wanted: tuple[str, ...]) -> None:
+@click.option("--size", "wanted_sizes", multiple=True, type=click.Choice(list(SIZES)), help="Only this; repeatable.")
+def main(
+    folder: Path,
+    langs: tuple[str, ...],
+    scheme: Literal["light", "dark"],
+    wanted: tuple[str, ...],
+    wanted_sizes: tuple[str, ...],
+) -> None:
     """Make a picture of every view of the page on the demo's box.
 
     \b
@@ -30,22 +38,19 @@ def main(folder: Path, langs: tuple[str, ...], scheme: str, wanted: tuple[str, .
     folder.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix="fieldpost-screenshots-") as fresh,
-        serving("fieldpost", "--home", installed_demo(Path(fresh)).home) as box,
+        tempfile.TemporaryDirectory(prefix="fieldpost-peopled-") as copy,
+        peopled(installed_demo(Path(fresh)), Path(copy)) as box,
         chromium() as browser,
     ):
         for lang in langs:
-            for size, (width, height) in SIZES.items():
-                context = browser.new_context(
-                    viewport={"width": width, "height": height}, locale=lang, color_scheme=scheme
-                )
-                page = context.new_page()
-                for view in VIEWS:
-                    if not wanted or view.name in wanted:
-                        view.reach(page, box.url, lang)
-                        path = folder / f"{view.name}-{lang}-{size}-{scheme}.png"
-                        page.screenshot(path=path, full_page=True)
-                        click.echo(path)
-                context.close()
+            for size in wanted_sizes or SIZES:
+                width, height = SIZES[size]
+                with visiting(browser, box, lang, scheme=scheme, width=width, height=height) as visit:
+                    for view in VIEWS:
+                        if not wanted or view.name in wanted:
+                            path = folder / f"{view.name}-{lang}-{size}-{scheme}.png"
+                            visit(view).screenshot(path=path, full_page=True)
+                            click.echo(path)
 
 
 if __name__ == "__main__":
