@@ -148,15 +148,19 @@ def delegate(contributor: str, paths: Sequence[str], key_file: Path, keys: Path)
     fieldpost-bundle delegate amina --paths 'adapters/amina/*' --paths 'langpacks/amina/*' --key amina.pub --keys ~/keys
 
     Compare the fingerprint with them by telephone. It takes effect with the next bundle. Again for the same
-    contributor, it replaces their paths and key.
+    contributor, it replaces their paths and key: name all paths every time.
     """
     public = read_public(key_file)
     last = read_published(keys)
-    known = contributors.delegate(
-        contributors.read_contributors(keys), contributor, public, paths, publishers=last.publishers if last else ()
-    )
+    before = contributors.read_contributors(keys)
+    known = contributors.delegate(before, contributor, public, paths, publishers=last.publishers if last else ())
     contributors.write_contributors(keys, known)
-    click.echo(f"{contributor} may sign {', '.join(known.by_name[contributor].paths)} from the next bundle on.")
+    now = known.by_name[contributor].paths
+    click.echo(f"{contributor} may sign {', '.join(now)} from the next bundle on.")
+    if contributor in before.by_name:
+        gone = [path for path in before.by_name[contributor].paths if path not in now]
+        if gone:
+            click.echo(f"  No longer: {', '.join(gone)}. To keep them, name all paths in one command.")
     click.echo(f"Their key:  {public.fingerprint}")
 
 

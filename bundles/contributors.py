@@ -306,7 +306,7 @@ def _check_covered(contributors: Contributors, package: Package, role: Targets) 
             raise PackageRefused(
                 f"{name} may not sign {target}.",
                 needed=f"They may sign: {', '.join(contributors.by_name[name].paths)}.",
-                todo="Ask them for another name, or delegate that path to them.",
+                todo="Ask them for another name, or delegate anew: all their paths in one command.",
             )
         if target in contributors.revoked:
             raise PackageRefused(

@@ -246,6 +246,14 @@ def forge(package: Path, key: Path, change) -> None:  # type: ignore[no-untyped-
     path.write_bytes(metadata.to_bytes(JSONSerializer()))
 
 
+def test_delegating_anew_tells_which_paths_are_taken_away(keys: Keys, amina: Path) -> None:
+    rest = ("--key", amina.with_suffix(".pub"), "--keys", keys.folder)
+    first = call("delegate", "amina", "--paths", "langpacks/amina/*", "--paths", "adapters/amina/*", *rest)
+    assert "No longer" not in first
+    again = call("delegate", "amina", "--paths", "adapters/amina/*", *rest)
+    assert "No longer: langpacks/amina/*. To keep them, name all paths in one command." in again
+
+
 def test_a_contributor_cannot_delegate_onwards(tmp_path: Path, keys: Keys, amina: Path) -> None:
     let(keys, amina)
     package = make_package(tmp_path / "p", components=[adapter()])
