@@ -62,7 +62,10 @@ def check_strings(text: str, name: str) -> int:
     try:
         words = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ScanRefused(f"{name} is no JSON: {error}.", todo="Mend that line; a comma is often missing.") from error
+        raise ScanRefused(
+            f"{name} is no JSON: {error}.",
+            todo="Mend that line or the one before it: a comma between all lines, and none after the last.",
+        ) from error
     if not isinstance(words, dict) or not words or len(words) > MAX_WORDS:
         raise ScanRefused(f"{name} holds no words.", needed='Pairs such as "ask": "Weydii" are needed.')
     for key, value in words.items():
