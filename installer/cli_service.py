@@ -12,6 +12,7 @@ from pathlib import Path
 
 from installer import launcher, trial
 from installer.errors import HomeRefused
+from installer.garbage import collect_after_trial
 from installer.units import UPDATER, USER, units
 from installer.wifi import profile
 
@@ -113,6 +114,8 @@ def _keep(options: argparse.Namespace) -> int:
     time.sleep(options.after)  # the service ends this process when the box ends before
     if trial.keep(options.home):
         print("The release in use has proved itself.")
+    if told := collect_after_trial(options.home):
+        print(told)
     return 0
 
 

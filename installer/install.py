@@ -15,6 +15,8 @@
    12 commit    trust and the version floor
    13 switch    ``current``, in one step; an update is on trial then, see ``trial``
 
+Between 4 and 5 what the box no longer needs is removed, unless a release is on trial: see ``garbage``.
+
 Nothing from the stick is parsed before its signature held; nothing is run before step 10, and then as a process.
 """
 
@@ -33,6 +35,7 @@ from bundles.format.verify import VerifiedBundle, VerifiedComponent, verify_bund
 from installer import preflight
 from installer.choose import Choice, choose
 from installer.errors import Finding, HomeRefused, SourceDamaged, refuse
+from installer.garbage import collect
 from installer.gates import refuse_unsound
 from installer.machine import Machine, look
 from installer.preflight import check_home, locked
@@ -108,10 +111,11 @@ def install(
         choice = choose(bundle.components, machine)  # 4
         bundle = replace(bundle, components=choice.components)
         known = [*choice.findings, *preflight.findings(machine, bundle)]
+        facts = release_facts(bundle, choice.why)
+        _make_room(bundle, home, releases.find(facts, store), tell)
         _copy(bundle, choice, stick, home, store, known, tell, progress)  # 5, 6
         refuse_unsound(bundle, store, partial(progress, "Looking inside"))  # 7
         command = _unpack(choice, machine, home, store, progress)  # 8
-        facts = release_facts(bundle, choice.why)
         number = releases.find(facts, store) or releases.make(facts, store)  # 9
         changed = number != releases.current
         tested = ""
@@ -155,6 +159,14 @@ def _root(stick: Path, releases: Releases, state: State, confirm: Confirm) -> by
         )
     confirm(fingerprint, bool(state.root))
     return found
+
+
+def _make_room(bundle: VerifiedBundle, home: Path, found: int | None, tell: Callable[[Finding], None]) -> None:
+    """Remove old releases; that they cannot be removed stops nothing."""
+    try:
+        collect(home, coming={blob.digest for blob in _blobs(bundle)}, candidate=found)
+    except (HomeRefused, OSError) as error:
+        tell(Finding(found=f"Old releases could not be removed: {error}"))
 
 
 def _copy(

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from installer.errors import HomeRefused
+from installer.garbage import collect_after_trial
 from installer.trial import Begun, begin, keep
 
 LASTING_S = 60.0
@@ -184,6 +186,8 @@ def _watch(
                     lasted = True
                     if keep(home):
                         tell(f"Release {begun.release} has proved itself.")
+                    # Beside the watching, which must not wait for a slow card; ended half-way, it is done next time.
+                    threading.Thread(target=_collect, args=(home, tell), daemon=True).start()
                 if now >= silent:
                     tell("The box gave no sign of life and is ended.")
                     process.kill()
@@ -191,6 +195,11 @@ def _watch(
     finally:
         os.close(ended)
     return lasted
+
+
+def _collect(home: Path, tell: Callable[[str], None]) -> None:
+    if told := collect_after_trial(home):
+        tell(told)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

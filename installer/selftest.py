@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bundles.format.durable import replace_file
+from bundles.format.durable import replace_file, sync_folder
 from bundles.format.verify import VerifiedComponent
 from installer.errors import SelfTestFailed
 from installer.releases import RUNTIME
@@ -111,6 +111,14 @@ def passed(home: Path, number: int) -> bool:
         return bool(json.loads(_path(home, number).read_bytes())["passed"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+def forget(home: Path, number: int) -> None:
+    """Forget what came of trying it out, durably: another release may get this number."""
+    path = _path(home, number)
+    if path.exists():
+        path.unlink()
+        sync_folder(path.parent)
 
 
 def _ask(home: Path, new: Candidate, part: VerifiedComponent, least: Path | None) -> dict[str, Any]:
