@@ -7,13 +7,15 @@ Run as ``python -m appliance.language.worker`` by ``translate``; the lines betwe
                      {"do":"force", key, text, term, draft, source, target}    one sentence, with that term in it
     from the worker  {"say":"translated", key, text}  or  {"say":"forced", key, texts}  or  {"say":"error", key, error}
 
-Pure text in and out: sentences are split, and what is doubtful about one is judged, by ``translate``.
+Pure text in and out: sentences are split, and what is doubtful about one is judged, by ``translate``. Packages are
+native input from others, so the process is caged before it opens one: no network, no programs, no files but theirs.
 """
 
 from pathlib import Path
 from typing import Any
 
 from appliance.child import attach, error_to_message, inbox
+from appliance.confine import confine
 from appliance.errors import LanguageError
 from appliance.language.argos import Pair
 
@@ -27,8 +29,12 @@ def _answer(pair: Pair, order: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Serve until the client closes the wire."""
     wire = attach()
+    load = wire.receive()
+    if load is None:
+        return
+    folders = {(p["source"], p["target"]): Path(p["folder"]) for p in load["packs"]}
+    confine(read=list(folders.values()), write=[])
     messages = inbox(wire)
-    folders = {(p["source"], p["target"]): Path(p["folder"]) for p in messages.get()["packs"]}
     pairs: dict[tuple[str, str], Pair] = {}
     while True:
         order: dict[str, Any] = messages.get()

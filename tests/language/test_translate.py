@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.confine import available
 from appliance.errors import LanguageError
 from appliance.language.translate import MAX_TEXT, MEMORY, Translator
 from tests.support.scripted import eventually
@@ -54,6 +55,15 @@ def arabic_pack(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def worker(translator: Translator) -> int:
     assert translator._child is not None
     return translator._child.pid
+
+
+@needs_langpack
+def test_its_process_is_caged_before_it_opens_a_package(swahili: Translator) -> None:
+    if "no-network" not in available():
+        pytest.skip("this kernel has no seccomp filters")
+    swahili.translate("Boil the water.", "en", "sw")
+    for status in Path(f"/proc/{worker(swahili)}/task").glob("*/status"):
+        assert "Seccomp:\t2" in status.read_text(), status
 
 
 @needs_langpack
