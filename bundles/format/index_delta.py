@@ -33,7 +33,7 @@ MAX_BESIDE = 16 << 20
 _MAX_LINE = 8 << 20
 """Bytes of JSON in one piece."""
 _MAX_PASSAGE = 1 << 16
-"""Characters, and terms, of one passage; ours have some hundred."""
+"""Characters of one passage, of its title, of its heading and of the terms of each; ours have some hundred."""
 
 
 def head(pack: PackRow, paths: Iterable[str], changed: Iterable[str] = ()) -> bytes:
@@ -126,6 +126,9 @@ def _parse(path: str, data: bytes, dimension: int) -> DocumentRow:
             start, end = end + gap, end + gap + length
             vector = vectors[len(rows) * dimension : (len(rows) + 1) * dimension]
             own = " ".join(terms[term : term + count])
+            # A term's pieces take fifty times its length of memory, so nothing that nobody signed may make it long.
+            if max(map(len, (title_terms, above, own))) > _MAX_PASSAGE:
+                raise ValueError("a passage has too many terms")
             rows.append(
                 PassageRow(
                     start=start,

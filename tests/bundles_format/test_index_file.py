@@ -2,6 +2,7 @@
 
 import random
 import sqlite3
+from dataclasses import replace
 from io import BytesIO
 
 import pytest
@@ -120,6 +121,19 @@ def test_a_passage_outside_its_text_is_refused(tmp_path):
         with pytest.raises(ZstdError):
             apply_index_delta(delta, old, lambda _: None, 10_000, tmp_path / "again")
         (tmp_path / "again").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_term_without_end_is_refused_before_it_is_cut_into_pieces(place, tmp_path):
+    old = written(tmp_path / "old", A)
+    terms = tuple("a" * 100_000 if place == n else "maji" for n in range(3))
+    row = replace(A.passages[0], terms=terms)
+    with IndexFile(old) as index:
+        first = head(index.pack, index.paths, ["a.md"])
+    spoilt = record(replace(A, passages=[row]))
+    delta = BytesIO(zstandard.compress(first) + zstandard.compress(spoilt))
+    with pytest.raises(ZstdError, match="too many terms"):
+        apply_index_delta(delta, old, lambda _: None, 10_000_000, tmp_path / "again")
 
 
 def test_an_index_that_would_grow_without_end_is_stopped(tmp_path):
