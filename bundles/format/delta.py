@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from bundles.format.errors import DamagedFile
 from bundles.format.layout import open_file
@@ -73,19 +74,25 @@ def apply_delta(root: Path, delta: Delta, base: Path | None, size: int, write: C
     """
     old = memoryview(_mapped(base))
     with open_file(root, delta.path) as source:
-        done, number = 0, 0
-        try:
-            while done < size:
-                first, last = stretch(number, len(old))
-                piece = decode_frame(source, old[first:last], min(SEGMENT, size - done))
-                write(piece)
-                done, number = done + len(piece), number + 1
-                if done < size and len(piece) != SEGMENT:
-                    raise ZstdError("it gives less than it should")
-            if source.read(1):
-                raise ZstdError("it goes on after its end")
-        except (ZstdError, OSError) as error:
-            raise unusable(delta, error) from error
+        # A disk that is full is not the delta's fault, so what ``write`` raises is the caller's.
+        for piece in _pieces(source, delta, old, size):
+            write(piece)
+
+
+def _pieces(source: BinaryIO, delta: Delta, old: memoryview, size: int) -> Iterator[bytearray]:
+    done, number = 0, 0
+    try:
+        while done < size:
+            first, last = stretch(number, len(old))
+            piece = decode_frame(source, old[first:last], min(SEGMENT, size - done))
+            done, number = done + len(piece), number + 1
+            if done < size and len(piece) != SEGMENT:
+                raise ZstdError("it gives less than it should")
+            yield piece
+        if source.read(1):
+            raise ZstdError("it goes on after its end")
+    except (ZstdError, OSError) as error:
+        raise unusable(delta, error) from error
 
 
 def unusable(delta: Delta, why: Exception) -> DamagedFile:

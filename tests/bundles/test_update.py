@@ -1,6 +1,8 @@
 """Partial bundles: what a site lacks and nothing else, deltas where they pay, and the signed bytes on the box."""
 
+import errno
 import json
+import os
 import random
 import subprocess
 import sys
@@ -11,8 +13,9 @@ from click.testing import CliRunner
 
 from bundles.check import check_bundle
 from bundles.cli import main
+from bundles.delta import make_delta
 from bundles.errors import UpdateError
-from bundles.format.delta import MARGIN, SEGMENT, deltas_in, stretch
+from bundles.format.delta import MARGIN, SEGMENT, Delta, apply_delta, delta_path, deltas_in, stretch
 from bundles.format.digest import root_fingerprint
 from bundles.indexer import fieldpost_index
 from bundles.stick import write_stick
@@ -253,6 +256,18 @@ def test_a_missing_file_of_a_whole_bundle_stays_an_error(keys: Keys, tmp_path: P
     (max((old / "blobs/sha256").iterdir(), key=lambda p: p.stat().st_size)).unlink()
     with pytest.raises(Exception, match="is missing"):
         check_bundle(old, keys.root.read_bytes())
+
+
+def test_a_full_disk_is_not_the_deltas_fault(tmp_path: Path) -> None:
+    (tmp_path / "new").write_bytes(b"Boil the water. " * 100)
+    delta = Delta(path=delta_path("sha256:" + "0" * 64, None), digest="sha256:" + "0" * 64, base=None)
+    assert make_delta(None, tmp_path / "new", tmp_path / delta.path, most=10_000, label="new")
+
+    def full(_piece: bytearray) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(OSError, match="No space left"):
+        apply_delta(tmp_path, delta, None, 1600, full)
 
 
 def test_the_stretches_cover_the_old_file_and_stay_small() -> None:
