@@ -50,8 +50,9 @@ def exact(answer: str, expected: str, lang: str) -> bool:
 
 
 def holds(text: str, expected: str, lang: str) -> bool:
-    """Whether the words of ``expected`` stand in ``text`` one after the other."""
-    return _within(tokens(expected, lang), tokens(text, lang))
+    """Whether the words of ``expected`` stand in ``text`` one after the other; without words, nothing does."""
+    part = tokens(expected, lang)
+    return bool(part) and _within(part, tokens(text, lang))
 
 
 def right(answer: str, expected: Sequence[str], lang: str) -> bool:

@@ -52,6 +52,11 @@ def test_words_are_held_only_one_after_the_other():
     assert not scores.holds("Let the water cool down.", "cool water", "en")
 
 
+def test_an_answer_without_words_of_its_own_is_not_held_by_everything():
+    assert not scores.holds("Let the water cool down.", "A", "en")  # articles are not compared
+    assert not scores.right("Let the water cool down.", ["A"], "en")
+
+
 def test_chrf_is_one_for_the_same_text_and_falls_with_what_differs():
     assert chrf("Chemsha maji.", "Chemsha maji.") == pytest.approx(1)
     assert 0 < chrf("Chemsha maziwa.", "Chemsha maji.") < 1
