@@ -155,7 +155,7 @@ class Reader:
             try:
                 own = f"{name}/{str(answer['path'])[:300]}" if several else name
                 yield _document(answer, name=own, lang=lang, detect=self._detect)
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise KnowledgeError(
                     f"{file} made its reader answer nonsense.", todo="Do not use this file."
                 ) from error
@@ -293,7 +293,10 @@ def _ending(said: Mapping[str, Any], cpu_s: int) -> str:
 def _document(raw: Mapping[str, Any], *, name: str, lang: str, detect: Detect | None) -> Document:
     """The child's answer as a document. The child may have been taken over by its file: every number is checked."""
     text = raw["text"]
+    text.encode()  # half a surrogate pair passes until somebody writes it down
     pages = tuple(raw["pages"])
+    if not all(isinstance(number, int) for number in (*pages, *(n for mark in raw["headings"] for n in mark[2:]))):
+        raise ValueError("a place that is no whole number")
     marks = []
     end = 0
     for level, words, start, stop in raw["headings"]:

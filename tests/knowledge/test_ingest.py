@@ -158,7 +158,19 @@ def test_a_reading_process_that_was_killed_is_replaced(tmp_path: Path) -> None:
         assert reader.read(file, name="a.md", lang="en").text == "Fine."
 
 
-@pytest.mark.parametrize("said", [b"{", b"[" * 100_000, b"3", b"{}"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"{",
+        b"[" * 100_000,
+        b"3",
+        b"{}",
+        b'{"text": 3, "title": "", "lang": "", "pages": [], "headings": [], "notes": []}',
+        b'{"text": "Fine.", "title": "", "lang": "", "pages": [0.0], "headings": [], "notes": []}',
+        b'{"text": "Fine.", "title": "", "lang": "", "pages": [], "headings": [[1, "F", 0.0, 1.5]], "notes": []}',
+        b'{"text": "Fine \\ud800.", "title": "", "lang": "", "pages": [], "headings": [], "notes": []}',
+    ],
+)
 def test_a_child_that_was_taken_over_is_not_believed(tmp_path: Path, said: bytes) -> None:
     class TakenOver(Reader):
         def _run(self, *_: object, **__: object) -> str:
