@@ -32,7 +32,7 @@ def main() -> None:
 
     \b
     Start the page:      fieldpost serve --home /srv/fieldpost
-    Ask from here:       fieldpost ask "Nichemshe maji kwa muda gani?" --lang sw --home /srv/fieldpost
+    Ask from here:       fieldpost ask "Maji yachemke kwa muda gani?" --lang sw --home /srv/fieldpost
     How is the box?      fieldpost status --home /srv/fieldpost
     Send the log home:   fieldpost sync run --home /srv/fieldpost
     Is all well with it? fieldpost doctor --home /srv/fieldpost
@@ -50,7 +50,7 @@ def ask(text: str, home: Path, lang: str | None, adapter: str | None, as_json: b
 
     \b
     fieldpost ask "For how long must the water boil?" --home /srv/fieldpost
-    fieldpost ask "Nichemshe maji kwa muda gani?" --lang sw --adapter steps --home /srv/fieldpost
+    fieldpost ask "Maji yachemke kwa muda gani?" --lang sw --adapter steps --home /srv/fieldpost
     """
     from appliance.box import open_box
     from appliance.draft import Said
