@@ -117,8 +117,10 @@ def fit(
 
 
 def is_abstention(answer: str) -> bool:
-    """Whether the answer says that the documents do not tell, and nothing else."""
+    """Whether the answer says that the documents do not tell, and nothing else; an adapter may number it as a step."""
     said = _CITATION.sub("", answer).strip().translate(_LONE_QUOTE)
+    if number := _LIST_NUMBER.match(said):
+        said = said[number.end() :]
     return said.rstrip(".") == ABSTENTION.rstrip(".")
 
 

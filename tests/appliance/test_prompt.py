@@ -47,7 +47,10 @@ def test_only_passages_that_exist_are_cited():
     assert prompt.citations("Boil it. [2] Cool it. [1] Again. [2] What? [9]", 2) == (2, 1)
 
 
-@pytest.mark.parametrize("said", ["These documents don't tell.", " These documents don’t tell", prompt.ABSTENTION])
+@pytest.mark.parametrize(
+    "said",
+    ["These documents don't tell.", " These documents don’t tell", prompt.ABSTENTION, f"1. {prompt.ABSTENTION}"],
+)
 def test_an_abstention_is_recognised(said):
     assert prompt.is_abstention(said)
 
