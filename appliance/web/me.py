@@ -140,7 +140,7 @@ def asked(one: Asked, below: str = "") -> str:
     day = datetime.fromtimestamp(one.asked_s, UTC)
     return (
         f'<div class="card"><h2 {attributes(one.lang)}>{html.escape(one.question)}</h2>'
-        f'<p class="dim">{day:%Y-%m-%d %H:%M} UTC</p>'
+        f'<p class="dim"><bdi dir="ltr">{day:%Y-%m-%d %H:%M} UTC</bdi></p>'
         f'<p {attributes(one.lang)} style="white-space:pre-wrap">{html.escape(one.answer)}</p>{below}</div>'
     )
 
@@ -187,9 +187,12 @@ def _me(visitor: Identity, sessions: Sessions, lang: str) -> str:
             visitor, "/me/sessions/end", button(said["in_end"], kind="quiet"), hidden={"session": one.hash}
         )  # fmt: skip
         parts.append(
-            f'<div class="card"><p>{html.escape(name)}</p><p class="dim">{used:%Y-%m-%d %H:%M} UTC</p>{end}</div>'
+            f'<div class="card"><p>{html.escape(name)}</p>'
+            f'<p class="dim"><bdi dir="ltr">{used:%Y-%m-%d %H:%M} UTC</bdi></p>{end}</div>'
         )
     consent = tick(said["in_consent"], "consent", on=person.consent)
-    consent += f'<p class="dim">{html.escape(said["in_consent_help"])}</p>{button(said["in_save"], kind="quiet")}'
+    consent += (
+        f'<p class="dim">{html.escape(said["in_consent_help"])}</p><p>{button(said["in_save"], kind="quiet")}</p>'
+    )
     parts.append(f"<h2>{html.escape(said['in_team'])}</h2>" + form(visitor, "/me/consent", consent))
     return "".join(parts)

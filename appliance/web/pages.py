@@ -16,6 +16,7 @@ _SHARED = (Path(__file__).parent / "static" / "page.css").read_text(encoding="ut
 _STYLE = """
 body{font:18px/1.5 system-ui,"Noto Sans",sans-serif;margin:0 auto;max-width:42em;padding:16px;color:var(--fp-text);
 background:var(--fp-back);text-align:start}
+h1{font-size:26px;line-height:1.25;margin:16px 0 8px}
 pre{white-space:pre-wrap;font:inherit;overflow-wrap:anywhere}
 mark{background:var(--fp-mark);color:var(--fp-on-mark);padding:2px 0;scroll-margin-block:30vh}
 a{color:var(--fp-link)}
