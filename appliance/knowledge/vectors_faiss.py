@@ -6,6 +6,7 @@ its own, named by the vectors it was built from.
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -30,8 +31,8 @@ class FaissVectors:
         self._numbers = [number for number, _ in rows]
         digest = hashlib.sha256(b"".join(value for _, value in rows)).hexdigest()
         kept = folder / f"{digest[:32]}.faiss" if folder else None
-        if kept and kept.exists():
-            self._graph = faiss.read_index(str(kept))
+        if kept and (found := _read(kept)) is not None:
+            self._graph = found
             return
         vectors = unpacked([value for _, value in rows])
         self._graph = faiss.IndexHNSWFlat(vectors.shape[1], _LINKS, faiss.METRIC_INNER_PRODUCT)
@@ -43,6 +44,8 @@ class FaissVectors:
         kept.parent.mkdir(parents=True, exist_ok=True)
         being_written = kept.with_suffix(".part")
         faiss.write_index(self._graph, str(being_written))
+        with being_written.open("rb") as file:
+            os.fsync(file.fileno())
         being_written.replace(kept)
 
     def nearest(self, vector: Vector, limit: int) -> list[tuple[int, float]]:
@@ -55,6 +58,14 @@ class FaissVectors:
 
     def close(self) -> None:
         self._graph = None
+
+
+def _read(kept: Path) -> faiss.Index | None:
+    """A graph that was kept; None where there is none, or where a disk gives back half of one: it is built again."""
+    try:
+        return faiss.read_index(str(kept)) if kept.exists() else None
+    except RuntimeError:
+        return None
 
 
 def faiss_store(folder: Path | None) -> Callable[[OpenIndex], VectorStore]:
