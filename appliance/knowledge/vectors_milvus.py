@@ -16,6 +16,7 @@ from appliance.knowledge.opened import OpenIndex
 from appliance.knowledge.vectors import Vector, VectorStore, unpacked
 
 _AT_ONCE = 1_000
+_LOGIN = re.compile(r"(?<=//)[^/\s]*@")
 
 
 class MilvusVectors:
@@ -72,6 +73,6 @@ def milvus_store(uri: str) -> Callable[[OpenIndex], VectorStore]:
 
 
 def _failed(uri: str, error: Exception) -> KnowledgeError:
-    return KnowledgeError(
-        f"Milvus at {uri} failed: {error}.", needed="A running Milvus is needed.", todo="Check its address and state."
-    )
+    # The status page and the journal show this, and an address may hold a password.
+    said = _LOGIN.sub("", f"Milvus at {uri} failed: {error}.")
+    return KnowledgeError(said, needed="A running Milvus is needed.", todo="Check its address and state.")

@@ -306,6 +306,28 @@ def test_faiss_agrees_with_comparing_all_and_keeps_its_graph(tmp_path: Path) -> 
         assert built.nearest(vector, 10) == again.nearest(vector, 10)
 
 
+def test_half_a_graph_is_built_again(tmp_path: Path) -> None:
+    pytest.importorskip("faiss", reason="the extra faiss is not installed")
+    from appliance.knowledge.vectors_faiss import FaissVectors
+
+    rows = list(enumerate(packed(random_vectors(100)), start=1))
+    FaissVectors(rows, tmp_path)
+    (graph,) = tmp_path.iterdir()
+    whole = graph.read_bytes()
+    for left in (0, 10, len(whole) // 2):
+        graph.write_bytes(whole[:left])
+        assert FaissVectors(rows, tmp_path).nearest(random_vectors(1)[0], 3)
+        assert graph.stat().st_size == len(whole)
+
+
+def test_no_error_of_milvus_shows_a_password() -> None:
+    pytest.importorskip("pymilvus", reason="the extra milvus is not installed")
+    from appliance.knowledge.vectors_milvus import _failed
+
+    said = str(_failed("https://me:secret@hub:19530", OSError("no way to https://me:secret@hub:19530")))
+    assert "secret" not in said and "https://hub:19530" in said
+
+
 def test_milvus_agrees_with_comparing_all(tmp_path: Path) -> None:
     pytest.importorskip("pymilvus", reason="the extra milvus is not installed")
     from appliance.knowledge.vectors_milvus import MilvusVectors
