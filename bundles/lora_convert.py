@@ -196,7 +196,7 @@ def gguf_tensors(lora: PeftLora, layout: GgufLayout, *, where: str) -> dict[str,
         raise ScanRefused(
             f"The base is of the architecture {layout.architecture}.",
             needed=f"Converted and tested are: {', '.join(ARCHITECTURES)}.",
-            todo="Convert it with llama.cpp's convert_lora_to_gguf.py and name the .gguf in package.toml.",
+            todo="Convert it with llama.cpp's convert_lora_to_gguf.py and name the .gguf as file in recipe.toml.",
         )
     blocks = layout.counts.get(f"{layout.architecture}.block_count", 0)
     names = gguf.get_tensor_name_map(ARCHITECTURES[layout.architecture], blocks)
