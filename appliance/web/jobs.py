@@ -196,7 +196,8 @@ class Job:
                 done = event.exchange
                 if self._began_at is not None and done.usage.generated_tokens:
                     self._took(time.monotonic() - self._began_at)
-                if self.owner.person:
+                # Whoever takes up this person's phone next must not read what they told in need.
+                if self.owner.person and not self._snapshot.help:
                     self._finished(self.owner.person, done)
                 self._show(state="done", exchange=done, answer=done.answer, answer_working=done.answer_working)
 

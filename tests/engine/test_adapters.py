@@ -76,7 +76,7 @@ def test_an_adapter_that_brings_the_process_down_is_blamed_and_the_others_are_an
         innocent = [threads.submit(ask, trap, adapter="demo") for _ in range(2)]
         eventually(lambda: len(trap._waiting) == 4)
         assert trap.pid is not None
-        os.kill(trap.pid, signal.SIGKILL)
+        os.kill(trap.pid, signal.SIGSEGV)
         assert [one.result(60)[0] for one in innocent] == [expected] * 2
         for one in guilty:
             with pytest.raises(AdapterError, match="trap was loaded"):
@@ -97,7 +97,7 @@ def test_innocent_requests_are_not_charged_for_it(trap: WorkerEngine) -> None:
         guilty = threads.submit(ask, trap, adapter="trap")
         eventually(lambda: trap._risk is not None)
         assert trap.pid is not None
-        os.kill(trap.pid, signal.SIGKILL)
+        os.kill(trap.pid, signal.SIGSEGV)
         assert innocent.result(60)[0] == whole
         with pytest.raises(AdapterError):
             guilty.result(60)

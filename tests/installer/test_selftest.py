@@ -13,7 +13,7 @@ from tests.support.bundle_factory import runtime
 from tests.support.site import DEMO_RECIPE, Site, copy_recipe
 
 BOX = replace(look(), memory=64_000_000_000)
-ASKED = ("boil", "net-people", "store-check-sw", "bleach-cloudy")
+ASKED = ("boil-mountain", "net-people", "door-power-sw", "bleach-cloudy")
 
 
 def recipe_with_canary(folder, *, least=0.5):
@@ -82,18 +82,18 @@ def test_a_release_whose_model_is_worse_is_refused_kept_and_told_question_by_que
     words = str(refused.value)
     assert "does not answer well enough on this box" in words
     assert "en right: 0.000, at least 0.500 is needed" in words
-    assert "Wrong now: boil: For how long should I boil drinking water?" in words
+    assert "Wrong now: boil-mountain: How many minutes must water boil above 2000 metres?" in words
     assert str((site.home / "current").readlink()) == "releases/1"
     assert (site.home / "state.json").read_bytes() == state, "what was not used raises no floor"
     assert (site.home / "releases/2/release.json").exists(), "it is kept for inspection"
     assert not json.loads((site.home / "selftests/2.json").read_bytes())["passed"]
     said = subprocess.run(
-        [site.home / "fieldpost", "ask", "How long should I boil water?", "--home", site.home],
+        [site.home / "fieldpost", "ask", "How many minutes must water boil above 2000 metres?", "--home", site.home],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert "1 minute" in said.stdout
+    assert "3 minutes" in said.stdout
 
 
 def test_a_release_whose_programs_do_not_start_is_refused_in_words(box):

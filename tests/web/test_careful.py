@@ -9,7 +9,7 @@ from appliance.exchange import Question
 from appliance.pipeline import Pipeline
 from appliance.safety.filters import load_policy
 from appliance.web import render
-from appliance.web.jobs import Jobs
+from appliance.web.jobs import Jobs, Owner
 from tests.support.scripted import ListLog, ScriptedEngine, ScriptedFinder, ScriptedTranslator, passage
 
 POLICY = """
@@ -26,8 +26,14 @@ help = { en = "Call 116", ar = "اتصل 116" }
 
 
 @pytest.fixture
-def ask(tmp_path):
-    """Asks over documents that say a text; gives the last snapshot, the log's records and the engine."""
+def history():
+    """The questions that went into Amina's own history."""
+    return []
+
+
+@pytest.fixture
+def ask(tmp_path, history):
+    """Asks over documents that say a text; gives the last snapshot, the log's records and the engine. Amina asks."""
     (tmp_path / "safety.toml").write_text(POLICY, encoding="utf-8")
 
     def ask(text, *, says="Boil it.", answers=("Boil it. [1]",)):
@@ -42,8 +48,8 @@ def ask(tmp_path):
             documents=lambda: True,
             policy=load_policy(tmp_path),
         )
-        jobs = Jobs(pipeline)
-        job = jobs.start(Question(text=text, lang="en"))
+        jobs = Jobs(pipeline, keep=lambda person, exchange: history.append(exchange.question))
+        job = jobs.start(Question(text=text, lang="en"), Owner(key="a phone", person="amina"))
 
         async def end():
             return [snapshot async for snapshot in job.watch()][-1]
@@ -74,7 +80,7 @@ def test_an_answer_that_comes_to_a_refused_topic_ends(ask):
     assert "bomb" not in str(records)
 
 
-def test_a_person_in_need_sees_help_first_and_nothing_is_kept_of_their_words(ask):
+def test_a_person_in_need_sees_help_first_and_nothing_is_kept_of_their_words(ask, history):
     snapshot, records, engine = ask("I want to die")
     shown = render.answer(snapshot, "ar")
     assert '<div class="fp-crisis" role="alert"><p>لست وحدك. تحدث إلى أحد الآن:</p>' in shown
@@ -82,17 +88,20 @@ def test_a_person_in_need_sees_help_first_and_nothing_is_kept_of_their_words(ask
     assert '<p lang="en" dir="ltr">Call 116</p>' in render.answer(snapshot, "fr")
     assert engine.requests == []
     assert [(stream, body.get("event")) for stream, body in records] == [("safety", "crisis")]
+    assert history == []
 
 
-def test_one_who_was_harmed_gets_help_and_an_answer(ask):
+def test_one_who_was_harmed_gets_help_and_an_answer_and_no_trace_on_the_phone(ask, history):
     snapshot, records, _ = ask("My father hits me. Should I boil it?")
+    assert history == []
     assert snapshot.answer == "Boil it. [1]"
     assert "You are not alone. Talk now to somebody whom you trust" in render.answer(snapshot, "en")
     assert [stream for stream, _ in records] == ["safety", "chat"]
 
 
-def test_medical_documents_carry_the_notice(ask):
+def test_medical_documents_carry_the_notice(ask, history):
     snapshot, _, _ = ask("How long?")
+    assert history == ["How long?"]
     assert "is no advice for one person" in render.answer(snapshot, "en")
 
 
