@@ -75,6 +75,8 @@ class Box:
     """The box's own model; None where it has none."""
     upstream: FallbackEngine | None = None
     """The site's server and the own model as one; None where the site has none."""
+    quoting: str = ""
+    """Why documents are quoted and no model is asked, in words; empty where one is."""
 
     @property
     def mode(self) -> str:
@@ -188,6 +190,7 @@ def open_box(home: Home, *, recorded: bool = True) -> Iterator[Box]:
             counters=counters,
             local=local,
             upstream=upstream,
+            quoting=engine.reason if isinstance(engine, NoModel) else "",
         )
 
 

@@ -60,6 +60,8 @@ def ask(text: str, home: Path, lang: str | None, adapter: str | None, as_json: b
     if not text.strip():
         raise click.UsageError("The question is empty.")
     with open_box(Home(root=home)) as box:
+        if box.quoting:
+            click.echo(f"Note: The documents are quoted, and no model is asked: {box.quoting}", err=True)
         lang = lang or box.release.languages[0]
         box.check(lang=lang, adapter=adapter)
         shown = ""

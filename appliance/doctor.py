@@ -16,7 +16,6 @@ from pathlib import Path
 
 from appliance.box import open_box
 from appliance.config import Home, load_config
-from appliance.engine.absent import NoModel
 from appliance.engine.protocol import GenerationRequest, Message
 from appliance.errors import FieldpostError
 from appliance.exchange import Usage
@@ -259,8 +258,8 @@ def _answers(home: Home) -> Iterator[Finding]:
     """Everything is opened as for a question, and the model writes a few tokens. Nothing is recorded."""
     with open_box(home, recorded=False) as box:
         engine = box.pipeline.engine
-        if isinstance(engine, NoModel):
-            found = f"The documents are quoted, and no model is asked: {engine.reason}"
+        if box.quoting:
+            found = f"The documents are quoted, and no model is asked: {box.quoting}"
             yield Finding(part="Answers", state=NOTE, found=found)
             return
         began = time.monotonic()

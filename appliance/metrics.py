@@ -1,8 +1,13 @@
-"""How the machine is doing: memory, disk, load, battery, heat, energy. The sole importer of psutil."""
+"""How the machine is doing: memory, disk, load, battery, heat, energy. The sole importer of psutil.
+
+Memory is what this process may use: the machine's, or less where a control group has a limit, as containers have. The
+kernel ends who goes beyond it, whatever the machine has left.
+"""
 
 import os
 import socket
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +16,9 @@ import psutil
 _PROCESSORS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "soc_thermal", "cpu-thermal", "acpitz")
 """Sensors of processors, as Linux names them on PCs and Raspberry Pis."""
 _STALE_S = 600.0
+_V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
+"""Of a control group of version 1: files of limit and use, and what its counts of itself and all in it begin with."""
+_V2 = ("memory.max", "memory.current", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,16 +35,72 @@ class Machine:
 
 def look(folder: Path) -> Machine:
     """The machine now, and the disk that holds ``folder``."""
-    memory = psutil.virtual_memory()
+    usable = memory()
     disk = psutil.disk_usage(str(folder))
     return Machine(
         cores=psutil.cpu_count() or 1,
-        memory_total=memory.total,
-        memory_available=memory.available,
+        memory_total=usable.total,
+        memory_available=usable.available,
         disk_total=disk.total,
         disk_free=disk.free,
         load_1min=psutil.getloadavg()[0],
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """Bytes that this process may use, and those of them that are free or can be freed."""
+
+    total: int
+    available: int
+
+
+def memory(root: Path = Path("/")) -> Memory:
+    """The machine's memory, or the least that the control groups of this process, in both versions, leave it.
+
+    Args:
+        root: where ``proc/self/cgroup`` and ``sys/fs/cgroup`` are.
+    """
+    machine = psutil.virtual_memory()
+    found = [Memory(total=machine.total, available=machine.available), *_groups(root)]
+    return Memory(total=min(one.total for one in found), available=min(one.available for one in found))
+
+
+def _groups(root: Path) -> Iterator[Memory]:
+    """Of each control group with a limit that this process is in. A group's limit holds for all groups in it."""
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        number, controllers, path = line.split(":", 2)
+        if number == "0":
+            places, names = ["sys/fs/cgroup", "sys/fs/cgroup/unified"], _V2
+        elif "memory" in controllers.split(","):
+            places, names = ["sys/fs/cgroup/memory"], _V1
+        else:
+            continue
+        for place in places:
+            folder = root / place / path.lstrip("/")
+            # In a container the path may be that of the world outside, and is not there; the group itself is `place`.
+            for group in (folder, *folder.parents):
+                yield from _group(group, *names)
+                if group == root / place:
+                    break
+
+
+def _group(folder: Path, limit: str, used: str, prefix: str) -> Iterator[Memory]:
+    told, taken = _text(folder / limit).strip(), _text(folder / used).strip()
+    if not told.isdigit():
+        return  # no such group here, or one without a limit: "max"
+    counted = dict(line.split(maxsplit=1) for line in _text(folder / "memory.stat").splitlines() if " " in line)
+    # Pages of files are given back when others need room, as the kernel's own MemAvailable has it.
+    files = sum(int(counted.get(f"{prefix}{kind}_file", 0)) for kind in ("active", "inactive"))
+    free = int(told) - max(0, int(taken or 0) - files)
+    yield Memory(total=int(told), available=max(0, free))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +135,7 @@ def vitals(battery_file: Path | None = None, *, pressure: Path = Path("/proc/pre
         charging=charging,
         celsius=max(heat, default=None),
         memory_pressure=waited,
-        memory_available=psutil.virtual_memory().available,
+        memory_available=memory().available,
     )
 
 

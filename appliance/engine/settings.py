@@ -1,13 +1,15 @@
 """How a worker is run: its share of the machine, what it may keep, and the environment its libraries need."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from appliance.engine.contention import Policy, variables
+from appliance.metrics import memory
 
 MEGABYTE = 1 << 20
+_LIBRARIES = 1 << 30
+"""What Python, NumPy and llama.cpp map of files and for their threads, most of which takes no memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,11 +32,11 @@ class EngineSettings:
     gpu: str = "auto"
     """Layers for a graphics card: ``auto``, ``off`` or a number; see ``offload``."""
     memory_mb: int = 0
-    """For what is being read and written; 0 is a quarter of the machine's memory."""
+    """For what is being read and written; 0 is a quarter of the memory that this process may use."""
     cache_mb: int = 256
-    """For what was read before: so much in memory, and so much on disk. 0 keeps nothing."""
+    """For what was read before: so much in memory and on disk; an eighth of the memory at most. 0 keeps nothing."""
     adapter_mb: int = 512
-    """For loaded adapters; a single one may be greater."""
+    """For loaded adapters, no more than a quarter of the memory; a single one may be greater."""
     folder: Path | None = None
     """Where states and measurements are kept over a restart; None keeps nothing."""
     digest: str = ""
@@ -42,24 +44,21 @@ class EngineSettings:
 
     def to_message(self) -> dict[str, Any]:
         """For the worker's ``load``."""
+        usable = memory().total
         return {
             "slots": self.slots,
             "gpu": self.gpu,
-            "memory_bytes": self.memory_mb * MEGABYTE or _physical() // 4,
-            "cache_bytes": self.cache_mb * MEGABYTE,
-            "adapter_bytes": self.adapter_mb * MEGABYTE,
+            "memory_bytes": self.memory_mb * MEGABYTE or usable // 4,
+            "cache_bytes": min(self.cache_mb * MEGABYTE, usable // 8),
+            "adapter_bytes": min(self.adapter_mb * MEGABYTE, usable // 4),
             "folder": str(self.folder.absolute()) if self.folder is not None else None,
             "digest": self.digest,
         }
 
 
 def address_space() -> int:
-    """Bytes a worker may map: a file that claims more than any file on this machine could need is refused there."""
-    return 2 * _physical()
-
-
-def _physical() -> int:
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    """Bytes a worker may map: a file that claims more than any file could need in this memory is refused there."""
+    return 2 * memory().total + _LIBRARIES
 
 
 def environment(waiting: Policy) -> dict[str, str]:
