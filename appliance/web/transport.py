@@ -77,10 +77,11 @@ def routes(certificates: Certificates | None, lang_of: LangOf) -> APIRouter:
             f"<p>{html.escape(said['trust_why'])}</p>"
             f'<p><a class="button" href="{CERTIFICATE}">{html.escape(said["trust_get"])}</a></p><ul>{steps}</ul>'
             f'<p class="dim">{html.escape(said["trust_compare"])}</p>'
-            f'<p dir="ltr"><code>{certificates.fingerprint}</code></p>'
+            f'<p class="code" dir="ltr"><code>{certificates.fingerprint}</code></p>'
             f'<p><a class="button" href="https://{html.escape(host)}/">{html.escape(said["trust_go"])}</a></p>'
             f'<p class="dim">{html.escape(said["trust_warned"])}</p>'
-            f"<h2>{html.escape(said['trust_others'])}</h2>{qr(here)}<p dir=ltr>{html.escape(here)}</p>"
+            f"<h2>{html.escape(said['trust_others'])}</h2>{qr(here)}"
+            f'<p class="code" dir="ltr">{html.escape(here)}</p>'
         )
         return HTMLResponse(page(identity.of(request), title=said["trust_title"], body=body, lang=lang_of(request)))
 
