@@ -23,11 +23,15 @@ _LOAD, _EQUAL, _RETURN = 0x20, 0x15, 0x06  # BPF: ld [k]; jeq k; ret k
 
 # What is denied, as the kernel numbers it: socket, execve, execveat, ptrace, process_vm_readv, process_vm_writev,
 # kill, pidfd_send_signal, pidfd_open, io_uring_setup (which could open sockets by itself), bpf, userfaultfd,
-# mount, unshare, setns. tgkill stays: abort() needs it.
+# mount, unshare, setns, tkill, rt_sigqueueinfo, rt_tgsigqueueinfo.
 _DENIED = {
-    "x86_64": (0xC000003E, (41, 59, 322, 101, 310, 311, 62, 424, 434, 425, 321, 323, 165, 272, 308)),
-    "aarch64": (0xC00000B7, (198, 221, 281, 117, 270, 271, 129, 424, 434, 425, 280, 282, 40, 97, 268)),
+    "x86_64": (0xC000003E, (41, 59, 322, 101, 310, 311, 62, 424, 434, 425, 321, 323, 165, 272, 308, 200, 129, 297)),
+    "aarch64": (0xC00000B7, (198, 221, 281, 117, 270, 271, 129, 424, 434, 425, 280, 282, 40, 97, 268, 130, 138, 240)),
 }
+# Allowed for the process itself, by its number or 0: tgkill, which abort() needs, and prlimit64, which threads need.
+_ON_ITSELF = {"x86_64": (234, 302), "aarch64": (131, 261)}
+_FIRST_ARGUMENT = 16
+"""Where its lower half stands in what the filter is shown; both machines put that first."""
 
 _PR_SET_PDEATHSIG = 1
 _NEW_USER, _NEW_NET, _NEW_IPC = 0x10000000, 0x40000000, 0x08000000
@@ -110,6 +114,9 @@ def _seccomp() -> bool:
     program = [(_LOAD, 0, 0, 4), (_EQUAL, 1, 0, architecture), (_RETURN, 0, 0, _DENY), (_LOAD, 0, 0, 0)]
     if platform.machine() == "x86_64":
         program += [(0x35, 0, 1, 0x40000000), (_RETURN, 0, 0, _DENY)]  # the x32 numbering of the same calls
+    for number in _ON_ITSELF[platform.machine()]:
+        program += [(_EQUAL, 0, 5, number), (_LOAD, 0, 0, _FIRST_ARGUMENT), (_EQUAL, 1, 0, 0)]
+        program += [(_EQUAL, 0, 1, os.getpid()), (_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _DENY)]
     for place, number in enumerate(denied):
         program.append((_EQUAL, len(denied) - place, 0, number))
     program += [(_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _DENY)]

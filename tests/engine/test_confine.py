@@ -11,7 +11,7 @@ from appliance.confine import available
 from appliance.engine.client import WorkerEngine
 
 TRIES = """
-import errno, json, os, socket, subprocess, sys, threading
+import ctypes, errno, json, os, resource, signal, socket, subprocess, sys, threading
 from pathlib import Path
 from appliance.confine import confine
 mine, box, cache = map(Path, sys.argv[1:])
@@ -22,12 +22,22 @@ def tried(act):
     except OSError as error:
         return errno.errorcode.get(error.errno, str(error))
     return "done"
+NUMBERS = {"tgkill": 234, "tkill": 200} if os.uname().machine == "x86_64" else {"tgkill": 131, "tkill": 130}
+libc = ctypes.CDLL(None, use_errno=True)
+def called(*words):
+    if libc.syscall(*map(ctypes.c_long, words)) < 0:
+        raise OSError(ctypes.get_errno(), "")
 print(json.dumps({
     "held": held,
     "tcp": tried(lambda: socket.socket(socket.AF_INET)),
     "unix": tried(lambda: socket.socket(socket.AF_UNIX)),
     "program": tried(lambda: subprocess.run(["/bin/true"])),
     "kill": tried(lambda: os.kill(os.getppid(), 0)),
+    "kill a thread": tried(lambda: called(NUMBERS["tgkill"], os.getppid(), os.getppid(), 0)),
+    "kill by thread": tried(lambda: called(NUMBERS["tkill"], os.getppid(), 0)),
+    "bound another": tried(lambda: resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE)),
+    "itself": tried(lambda: (signal.pthread_kill(threading.get_ident(), 0), resource.getrlimit(resource.RLIMIT_NOFILE),
+                             resource.prlimit(os.getpid(), resource.RLIMIT_NOFILE))),
     "own": tried(lambda: mine.read_bytes()),
     "own, written": tried(lambda: mine.write_bytes(b"x")),
     "the box's": tried(lambda: box.read_bytes()),
@@ -58,8 +68,9 @@ def test_what_is_available_is_what_is_had(tried: dict[str, object]) -> None:
 def test_no_network_no_programs_no_hand_on_others(tried: dict[str, object]) -> None:
     if "no-network" not in tried["held"]:
         pytest.skip("this kernel has no seccomp filters")
-    assert {tried[what] for what in ("tcp", "unix", "program", "kill")} == {"EACCES"}
-    assert tried["thread"] == "done"
+    denied = ("tcp", "unix", "program", "kill", "kill a thread", "kill by thread", "bound another")
+    assert {tried[what] for what in denied} == {"EACCES"}
+    assert (tried["thread"], tried["itself"]) == ("done", "done")
 
 
 def test_only_its_own_files(tried: dict[str, object]) -> None:
