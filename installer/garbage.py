@@ -6,6 +6,7 @@ something that the next collection removes: a folder loses its name before it is
 
 import shutil
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,13 +38,15 @@ class Removed:
         return f"Old releases removed: {self.releases}; programs: {self.runtimes}; files: {self.blobs}."
 
 
-def collect(home: Path, *, coming: Collection[str] = (), candidate: int | None = None) -> Removed:
+def collect(home: Path, *, coming: Collection[str] | None = None, candidate: int | None = None) -> Removed:
     """Keep the release in use, the one before, one that failed its trial, and what they link to; remove the rest.
 
     Nothing is removed while a release is on trial, or where one that is kept cannot be read. The caller holds the lock.
 
     Args:
-        coming: digests of a bundle that is being installed; what an earlier run copied of it stays.
+        coming: digests of a bundle that is being installed: what an earlier run copied of it stays, and what one copied
+            of another bundle goes. None while nobody installs: an install that was cut short may go on tomorrow, so
+            only what older releases had goes, and no release that is newer than the one in use.
         candidate: its release, where an earlier run made it.
 
     Raises:
@@ -57,12 +60,17 @@ def collect(home: Path, *, coming: Collection[str] = (), candidate: int | None =
     kept = {current}
     before = (previous, candidate, *((tried.release, tried.previous) if tried else ()))
     kept |= {number for number in before if number is not None and releases.folder(number).is_dir()}
+    numbers = {int(path.name) for path in (home / "releases").iterdir() if path.name.isdigit()}
+    if coming is None:
+        kept |= {number for number in numbers if number > current}
     try:
-        named = {digest.removeprefix("sha256:") for digest in coming}
+        named = {digest.removeprefix("sha256:") for digest in coming or ()}
         for number in kept:
             named |= set(_named(releases.describe(number), releases.folder(number)))
     except (HomeRefused, KeyError, TypeError, AttributeError):
         return Removed()  # what it needs is not known; the next install makes it whole
+    if coming is None:
+        named |= _lying(home) - _had(releases, numbers - kept)
     return Removed(
         releases=_remove_releases(home, {str(number) for number in kept}),
         runtimes=_remove_folders(home / "runtimes", named),
@@ -89,6 +97,21 @@ def _named(facts: dict[str, Any], folder: Path) -> Iterator[str]:
         yield from (file["digest"].removeprefix("sha256:") for file in component["files"])
     if (folder / RUNTIME).is_symlink():
         yield (folder / RUNTIME).readlink().name
+
+
+def _had(releases: Releases, numbers: Collection[int]) -> set[str]:
+    """Hex digits of what these releases have, as far as they can be read."""
+    had: set[str] = set()
+    for number in numbers:
+        with suppress(HomeRefused, KeyError, TypeError, AttributeError):
+            had |= set(_named(releases.describe(number), releases.folder(number)))
+    return had
+
+
+def _lying(home: Path) -> set[str]:
+    """Names of all files and programs that are here."""
+    places = (home / "blobs" / "sha256", home / "runtimes")
+    return {path.name for place in places if place.is_dir() for path in place.iterdir()}
 
 
 def _remove_releases(home: Path, kept: set[str]) -> int:

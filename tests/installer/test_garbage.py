@@ -117,12 +117,30 @@ def test_a_release_made_by_a_run_that_was_ended_is_taken_up_again(home, releases
     assert lying(home).releases == [1, 2]
 
 
+def test_a_start_that_lasts_takes_nothing_of_an_install_that_was_cut_short(home, releases):
+    for number in (1, 2, 3):
+        releases(number)
+    releases(4, kept=False)
+    (home / "trial.json").unlink()  # cut short after release 4 was made, and before it was put in use
+    (home / "current").unlink()
+    (home / "current").symlink_to("releases/3")
+    copied = home / "blobs/sha256" / ("a" * 64)
+    copied.write_bytes(b"of a bundle of which more is to be copied")
+    unpacked = home / "runtimes" / ("a" * 64)
+    unpacked.mkdir()
+    collect_after_trial(home)
+    assert copied.exists() and unpacked.exists()
+    assert 4 in {int(path.name) for path in (home / "releases").iterdir()}
+    assert collect(home, coming=()).blobs >= 1
+    assert not copied.exists() and not unpacked.exists()
+
+
 def test_a_number_that_is_given_again_has_passed_no_self_test(home, releases):
     releases(1)
     shutil.copytree(home / "releases/1", home / "releases/2")
     (home / "selftests").mkdir(exist_ok=True)
     (home / "selftests/2.json").write_text('{"passed": true}')
-    assert collect(home).releases == 1
+    assert collect(home, coming=()).releases == 1
     assert not (home / "selftests/2.json").exists()
 
 
@@ -168,7 +186,7 @@ def test_ended_at_every_removal_it_leaves_whole_releases_and_goes_on(home, relea
         assert powercut.state_of(box) == "3.0.0", box.name
         assert Releases(box).describe(2)["version"] == "2.0.0", box.name
         begun += not (box / "releases/1").exists()
-        collect(box)
+        collect(box, coming=())
         after = lying(box)
         assert (after.releases, after.runtimes, after.stray) == ([2, 3], 2, 0), box.name
     assert begun > 10, "most were ended in the middle of it"
