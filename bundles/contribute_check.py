@@ -3,9 +3,10 @@
 Findings come in the order of the checks; the first refusal ends them, because what follows would only echo it.
 """
 
+import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,7 @@ def _findings(looked: Looked) -> Iterator[Finding]:
         yield from _texts(prepared)
         if prepared.kind == "adapter":
             yield from _adapter(recipe, prepared, models)
+    yield from _questions(looked)
 
 
 def _texts(component: PreparedComponent) -> Iterator[Finding]:
@@ -141,6 +143,26 @@ def _texts(component: PreparedComponent) -> Iterator[Finding]:
         places = to_write(layer.here.read_text(encoding="utf-8", errors="replace"))
         if places:
             yield Finding(check="to write", outcome=TO_DO, words=f"{label}, {path}: {', '.join(places)}")
+
+
+def _questions(looked: Looked) -> Iterator[Finding]:
+    """Questions whose document is in no document pack of the folder: on a box nothing could answer them."""
+    packs = [component for component in looked.components if component.kind == "docpack"]
+    documents = {Path(layer.path).name for pack in packs for layer in pack.layers}
+    for component in (one for one in looked.own if one.kind == "evalset" and packs):
+        lost = sorted({name for name in _documents_asked(component) if Path(name).name not in documents})
+        if lost:
+            words = f"evalset/{component.name} asks about {', '.join(lost)}, which is in no document pack here"
+            yield Finding(check="questions", outcome=TO_DO, words=words)
+
+
+def _documents_asked(component: PreparedComponent) -> Iterator[str]:
+    for layer in component.layers:
+        for line in layer.here.read_text(encoding="utf-8").splitlines() if layer.path.endswith(".jsonl") else ():
+            with suppress(ValueError):  # what the line is lacking, the trial says
+                question = json.loads(line)
+                if isinstance(question, dict) and isinstance(question.get("document"), str):
+                    yield question["document"]
 
 
 def _adapter(recipe: Recipe, prepared: PreparedComponent, models: Mapping[str, Component]) -> Iterator[Finding]:

@@ -47,6 +47,14 @@ def test_a_new_folder_passes_its_own_check_at_once(kind, base, tmp_path, monkeyp
     assert "$" not in "".join(p.read_text() for p in Path("amina-steps").rglob("*.[tm][od]*"))
 
 
+def test_a_question_about_a_document_that_is_not_there_is_told(base, tmp_path):
+    folder = finished(tmp_path / "guides", base, "docpack")
+    assert "asks about" not in CliRunner().invoke(main, ["check", str(folder), "--no-eval"]).output
+    (folder / "docs" / "example.md").rename(folder / "docs" / "goats.md")
+    done = CliRunner().invoke(main, ["check", str(folder), "--no-eval"])
+    assert "amina-steps-questions asks about example.md, which is in no document pack here" in done.output
+
+
 def test_the_samples_are_what_the_box_reads(base, tmp_path):
     folder = tmp_path / "f"
     new_folder(folder, beginning("adapter", base))
