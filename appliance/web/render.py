@@ -124,6 +124,8 @@ def original(snapshot: Snapshot, lang: str, working_lang: str) -> str:
     sentence beside sentence."""
     if snapshot.lang == working_lang or not snapshot.question_working:
         return ""
+    if snapshot.help and not snapshot.answer:
+        return ""  # a person in need is not shown how a machine misread their words
     said = words(lang)
     original_of = said["original"].format(name=own_name(working_lang))
     claims = snapshot.exchange.claims if snapshot.exchange else ()

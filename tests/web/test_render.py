@@ -65,6 +65,11 @@ def test_the_original_is_shown_only_in_another_language():
     assert "Boil it." in render.original(shot, "sw", "en")
 
 
+def test_a_person_in_need_is_not_shown_how_their_words_were_translated():
+    shot = snapshot(lang="sw", question_working="Lay it toes", help=({"en": "Call 116"},))
+    assert render.original(shot, "sw", "en") == ""
+
+
 def test_each_sentence_opens_at_its_own_place_and_what_no_document_says_is_underlined():
     water = passage("Boil it. Let it cool.")
     claims = (
