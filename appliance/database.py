@@ -106,4 +106,4 @@ def _use_wal(database: Database) -> None:
             # The one change that SQLite does not wait for: another process is opening the same new file.
             if (error.sqlite_errorcode & 0xFF) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
-            time.sleep(0.02)
+            time.sleep(0.02)  # until the other has ended; SQLite's own patience does not hold here

@@ -100,5 +100,6 @@ def without_stanza(package: Path, out: Path) -> int:
                 with source.open(info) as packed, target.open(fresh, "w", force_zip64=True) as copy:
                     shutil.copyfileobj(packed, copy, 1 << 20)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+        # RuntimeError is an encrypted entry, NotImplementedError an unknown compression.
         raise ScanRefused(f"{package.name} is no sound zip archive: {error}.", todo="Get it again.") from error
     return len(entries) - len(kept)

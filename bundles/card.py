@@ -12,6 +12,7 @@ import yaml
 
 SECTIONS = ("Intended use", "Limits", "Data", "Licence")
 TODO = "TODO"
+"""What the kit writes where a contributor has still to write; ``to_write`` looks for it."""
 MAX_FRONT_MATTER = 20_000
 _FRONT = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
 _HEADING = re.compile(r"^#+\s*(.+?)\s*$", re.MULTILINE)

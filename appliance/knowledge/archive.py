@@ -32,6 +32,7 @@ class Archive:
             Unreadable: it is no zip file, or one of the dangerous kinds.
         """
         try:
+            # NotImplementedError is zipfile's word for a kind of archive, or of packing, that it does not know.
             self._zip = zipfile.ZipFile(file)
         except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError, ValueError, NotImplementedError) as error:
             raise Unreadable(f"is damaged: {error}", _BROKEN) from error

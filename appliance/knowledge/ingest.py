@@ -82,7 +82,7 @@ _OLD = {
     b"MZ": "a program",
 }
 _SAMPLE = 20_000
-_SPAWN_TODO = "Try again; if it stays so, the machine may be short of memory."
+_ASK_AGAIN = "Try again; if it stays so, the machine may be short of memory."
 
 
 class Reader:
@@ -214,7 +214,7 @@ class Reader:
             try:
                 self._child = Child("appliance.knowledge.parse_worker", memory=MEMORY)
             except WireError as error:
-                raise KnowledgeError(f"{file} cannot be read: {error}.", todo=_SPAWN_TODO) from error
+                raise KnowledgeError(f"{file} cannot be read: {error}.", todo=_ASK_AGAIN) from error
         try:
             self._child.wire.send(request)
             while "status" not in (said := self._child.wire.receive(cpu_s * (_WALL + 1)) or {"gone": True}):
@@ -226,7 +226,7 @@ class Reader:
             child, self._child = self._child, None
             child.kill()
             raise KnowledgeError(
-                f"{file} cannot be read: the reading process {child.close()}.", todo=_SPAWN_TODO
+                f"{file} cannot be read: the reading process {child.close()}.", todo=_ASK_AGAIN
             ) from error
         self.peak = max(self.peak, said["peak"])
         self.cpu_s += said["cpu_s"]

@@ -98,7 +98,7 @@ class HubLink:
                     raise _refusal(answer)
                 problem = f"the hub answered {answer.status}"
             if attempt < _TRIES:
-                time.sleep(self._wait(attempt))
+                time.sleep(self._wait(attempt))  # backoff: a link that broke is not hammered
                 offset = self._offset(sha, data)
         raise self._away(problem)
 
