@@ -102,6 +102,8 @@ def keep(home: Path) -> bool:
     trial = read(home)
     if trial is None or trial.failed or trial.release != Releases(home).current:
         return False
+    if trial.tries == TRIES:
+        return False  # it was installed while the one before ran, and has not been started yet
     (home / _FILE).unlink()
     sync_folder(home)
     return True

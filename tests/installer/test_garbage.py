@@ -29,6 +29,7 @@ def releases(home, put, keys, tmp_path):
             make_bundle(stick, keys, version=version or f"{number}.0.0", components=parts)
         put(stick, home)
         if kept:
+            begin(home)
             keep(home)
         return stick
 
@@ -54,6 +55,7 @@ def lying(home):
 def test_the_release_in_use_and_the_one_before_stay_with_all_they_link_to(home, releases):
     for number in (1, 2, 3):
         releases(number, kept=number != 3)
+    begin(home)
     keep(home)
     before = lying(home)
     assert (before.releases, before.runtimes) == ([1, 2, 3], 3)
@@ -166,6 +168,7 @@ def test_keep_removes_and_says_so(home, releases, capsys):
     for number in (1, 2):
         releases(number)
     releases(3, kept=False)
+    begin(home)
     assert main(["keep", "--home", str(home)]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "The release in use has proved itself.",

@@ -49,6 +49,11 @@ def test_a_release_that_lasts_is_never_counted_again(updated):
     assert not keep(updated)
 
 
+def test_what_was_installed_while_another_ran_has_proved_nothing(updated):
+    assert not keep(updated)
+    assert read(updated) == Trial(release=2, previous=1, tries=TRIES)
+
+
 def test_power_lost_between_the_count_and_the_switch_counts_nothing(updated):
     (updated / "current").unlink()
     (updated / "current").symlink_to("releases/1")
